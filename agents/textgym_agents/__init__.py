@@ -1,0 +1,1 @@
+"""Policy-gradient learners for any Gymnasium environment, language models included."""

@@ -1,0 +1,1 @@
+"""Text generation as a Markov decision process, registered in Gymnasium."""
