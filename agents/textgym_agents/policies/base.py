@@ -1,0 +1,207 @@
+"""What a learner sees of a policy: it acts in environments and evaluates finished episodes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+Observations: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]]
+"""A batch of observations: an array ``[N, *obs]``, or a mapping of such arrays (a Dict space)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """An episode's observations for a language model, in O(tokens) memory.
+
+    Every context of the episode is a beginning of the last one, so that the last one and the
+    lengths say it all: the observation of step ``t`` is ``tokens[: lengths[t]]``.
+
+    Attributes:
+        tokens: int64 ``[L]``, the context of the episode's last step, without padding.
+        lengths: int64 ``[T]``, the length of the context at each step, ``1 <= length <= L``.
+    """
+
+    tokens: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+
+@dataclass(kw_only=True, slots=True)
+class Episode:
+    """One complete episode of ``T`` steps.
+
+    Attributes:
+        slot: The vector environment's slot it ran in.
+        group: Episodes with the same number began with the same seed and are the same ordinal
+            since that seed, so text environments gave them the same prompt.
+        observations: What the policy saw at each step, as the policy's store keeps it:
+            ``[T, *obs]``, a mapping of such arrays, or `Contexts`.
+        actions: int64 ``[T]``.
+        log_probs: float32 ``[T]``, natural logarithm of the probability of each action under
+            the distribution it was sampled from (temperature, top-k, top-p and mask included).
+        values: float32 ``[T]``, the policy's value of each observation.
+        rewards: float64 ``[T]``.
+        action_masks: Legal actions, bool: ``[V]`` if the same at every step, ``[T, V]`` if not,
+            None if the environment names none.
+        terminated: The last step reached a terminal state.
+        truncated: The episode was cut (a time limit) in a state that is not terminal.
+        final_value: The policy's value of the observation after the last step if the episode
+            was truncated and not terminated, else 0. Returns bootstrap from it.
+        info: The environment's info of the last step, this slot's part.
+    """
+
+    slot: int
+    group: int
+    observations: NDArray[Any] | dict[str, NDArray[Any]] | Contexts
+    actions: NDArray[np.int64]
+    log_probs: NDArray[np.float32]
+    values: NDArray[np.float32]
+    rewards: NDArray[np.float64]
+    action_masks: NDArray[np.bool_] | None = None
+    terminated: bool = True
+    truncated: bool = False
+    final_value: float = 0.0
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def num_steps(self) -> int:
+        """The number of steps ``T``."""
+        return len(self.actions)
+
+    @property
+    def total_reward(self) -> float:
+        """The undiscounted sum of the rewards."""
+        return float(self.rewards.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """What a policy chose in ``N`` slots.
+
+    Attributes:
+        actions: int64 ``[N]``.
+        log_probs: float32 ``[N]``, 0 in inactive slots.
+        values: float32 ``[N]``, 0 in inactive slots.
+    """
+
+    actions: NDArray[np.int64]
+    log_probs: NDArray[np.float32]
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Differentiable quantities of ``M`` steps, the steps of the episodes one after another.
+
+    Attributes:
+        log_probs: float ``[M]``, of the actions taken, under the distribution sampled from.
+        entropy: float ``[M]``, of that distribution, in nats.
+        values: float ``[M]``.
+    """
+
+    log_probs: Tensor
+    entropy: Tensor
+    values: Tensor
+
+
+class ObservationStore(ABC):
+    """Collects each slot's observations until its episode ends."""
+
+    @abstractmethod
+    def add(self, observations: Observations, active: NDArray[np.bool_]) -> None:
+        """Append the observations ``[N, ...]`` of the slots where ``active`` (bool ``[N]``)."""
+
+    @abstractmethod
+    def finish(self, slot: int) -> NDArray[Any] | dict[str, NDArray[Any]] | Contexts:
+        """Hand over what was stored for the slot since it last finished, and forget it."""
+
+
+class ArrayStore(ObservationStore):
+    """Keeps every observation whole: ``[T, *obs]``, or a mapping of such arrays.
+
+    Args:
+        num_envs: The number of slots.
+        exclude: Keys of a mapping that are not stored (an action mask lives in the episode).
+    """
+
+    def __init__(self, num_envs: int, exclude: Sequence[str] = ()) -> None:
+        self._exclude = frozenset(exclude)
+        self._rows: list[list[Any]] = [[] for _ in range(num_envs)]
+
+    def add(self, observations: Observations, active: NDArray[np.bool_]) -> None:
+        """Copy the active slots' rows."""
+        for slot in np.flatnonzero(active):
+            if isinstance(observations, Mapping):
+                row: Any = {
+                    key: np.array(value[slot])
+                    for key, value in observations.items()
+                    if key not in self._exclude
+                }
+            else:
+                row = np.array(observations[slot])
+            self._rows[slot].append(row)
+
+    def finish(self, slot: int) -> NDArray[Any] | dict[str, NDArray[Any]] | Contexts:
+        """Stack the slot's rows."""
+        rows, self._rows[slot] = self._rows[slot], []
+        if rows and isinstance(rows[0], dict):
+            return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+        return np.stack(rows)
+
+
+class Policy(nn.Module, ABC):
+    """A distribution over discrete actions and a value, both functions of the observation.
+
+    `act` chooses actions in a vector environment; `evaluate` gives the same distribution's
+    log-probabilities of stored episodes with gradients. Both work with any `Episode` and any
+    observations that the policy's own store keeps.
+    """
+
+    @abstractmethod
+    def act(
+        self,
+        observations: Observations,
+        *,
+        action_masks: NDArray[np.bool_] | None = None,
+        active: NDArray[np.bool_] | None = None,
+        generator: torch.Generator | None = None,
+        deterministic: bool = False,
+    ) -> Actions:
+        """Choose one action a slot, without gradients.
+
+        Args:
+            observations: ``[N, *obs]``, or a mapping of such arrays.
+            action_masks: bool ``[N, V]``, True where an action is legal; None: all are.
+            active: bool ``[N]``; slots where it is False get an arbitrary legal action, which
+                costs as little as can be. None: all are active.
+            generator: Source of randomness, on the policy's device. The same state gives the
+                same actions. None: torch's default generator.
+            deterministic: Take the most probable action; its log-probability is still the one
+                under the sampling distribution.
+        """
+
+    @abstractmethod
+    def evaluate(self, episodes: Sequence[Episode]) -> Evaluation:
+        """Evaluate every step of the episodes, differentiably and in one forward pass.
+
+        Args:
+            episodes: At least one episode, each with ``T_i >= 1`` steps.
+
+        Returns:
+            Tensors of ``M = sum(T_i)`` entries, the episodes' steps one after another.
+        """
+
+    def make_store(self, num_envs: int) -> ObservationStore:
+        """A fresh store for a rollout in ``num_envs`` slots."""
+        return ArrayStore(num_envs)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the parameters."""
+        return next(self.parameters()).device
