@@ -1,0 +1,41 @@
+# Every target sets up what it needs: a virtual environment in .venv, then the install.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-slow lint bench wheel-test clean
+
+$(VENV)/installed-agents: setup.cfg constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[agents,render]"
+	touch $@
+
+$(VENV)/installed-dev: setup.cfg constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@ $(VENV)/installed-agents
+
+demo: $(VENV)/installed-agents  ## Warm-start a small GPT-2, improve it by policy gradient, show that it improved.
+	$(BIN)/python benchmarks/demo.py
+
+test: $(VENV)/installed-dev  ## The default suite.
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/installed-dev  ## The long learning and exactness runs.
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed-dev  ## Tables of ratios under benchmarks/results/.
+	$(BIN)/python benchmarks/env_steps.py
+	$(BIN)/python benchmarks/reward_cost.py
+	$(BIN)/python benchmarks/rollout_tokens.py
+
+wheel-test: $(VENV)/installed-dev  ## Install the built wheel into a clean environment and test it there.
+	bash scripts/test_wheel.sh
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
