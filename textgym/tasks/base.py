@@ -1,0 +1,143 @@
+"""What a task is: prompts and references by index, and nothing about environments."""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+SPLITS: tuple[str, ...] = ("train", "validation", "test")
+"""The names of the splits that every task answers to."""
+
+NUM_PROCEDURAL_EXAMPLES = 2**31
+"""The number of indices in each split of a procedural task."""
+
+MAX_REDRAWS = 10_000
+"""How many prompts are drawn for one example before its split is called empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One prompt, the texts that answer it well, and anything a reward may want to know.
+
+    Attributes:
+        prompt: The text before the response; its last character is a separator.
+        references: The good responses, the best one first; may be empty.
+        metadata: Facts about the example; never shown to a policy.
+    """
+
+    prompt: str
+    references: tuple[str, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Task(ABC):
+    """A source of examples, indexed and split.
+
+    Attributes:
+        name: What the task is called in the table of tasks and in messages.
+        tokenizer: The tokenizer the task is meant for: a name, a tokenizer object, or None for
+            the bundled one.
+    """
+
+    name: str
+    tokenizer: Any = None
+
+    @abstractmethod
+    def num_examples(self, split: str) -> int:
+        """Return how many examples a split has.
+
+        Raises:
+            ValueError: If the split is not one of `SPLITS`.
+        """
+
+    @abstractmethod
+    def example(self, index: int, split: str = "train") -> Example:
+        """Return example `index` (from 0) of a split; the same one at every call.
+
+        Raises:
+            ValueError: If the split is not one of `SPLITS`.
+            IndexError: If the index is not in `range(num_examples(split))`.
+        """
+
+
+class ProceduralTask(Task):
+    """A task whose examples are generated, each from (seed, index) alone.
+
+    Example `i` comes from `default_rng(SeedSequence([seed, i]))`: prompts are drawn from that one
+    generator until one belongs to the split asked for. Which split a prompt belongs to is a hash of
+    the prompt, so no prompt is in two splits, whatever the seed.
+
+    Args:
+        level: One of the class's `levels`; None stands for its `default_level`.
+        seed: A whole number >= 0; other seeds give other examples.
+
+    Raises:
+        ValueError: If the level is unknown or the seed is negative.
+    """
+
+    levels: ClassVar[tuple[str, ...]] = ("easy", "medium", "hard")
+    default_level: ClassVar[str] = "medium"
+
+    def __init__(self, *, level: str | None = None, seed: int = 0) -> None:
+        chosen = self.default_level if level is None else level
+        if chosen not in self.levels:
+            raise ValueError(
+                f"task {self.name!r} has no level {chosen!r}; "
+                f"its levels are {', '.join(self.levels)}"
+            )
+        if seed < 0:
+            raise ValueError(f"the seed of task {self.name!r} must be >= 0, not {seed}")
+        self.level = chosen
+        self.seed = seed
+
+    @abstractmethod
+    def generate(self, rng: np.random.Generator) -> Example:
+        """Draw one example of the task's level, for whichever split it falls in."""
+
+    def num_examples(self, split: str) -> int:
+        """Return 2**31, the number of indices of every split; prompts may recur.
+
+        Raises:
+            ValueError: If the split is not one of `SPLITS`.
+        """
+        _check_split(self.name, split)
+        return NUM_PROCEDURAL_EXAMPLES
+
+    def example(self, index: int, split: str = "train") -> Example:
+        """Return example `index` of a split; it depends on (seed, index, split, level) alone.
+
+        Raises:
+            ValueError: If the split is not one of `SPLITS`, or the level has no prompt in it.
+            IndexError: If the index is not in `range(2**31)`.
+        """
+        size = self.num_examples(split)
+        if not 0 <= index < size:
+            raise IndexError(
+                f"example {index} of task {self.name!r} is out of range: the split {split!r} has "
+                f"the examples 0 to {size - 1}"
+            )
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, index]))
+        for _ in range(MAX_REDRAWS):
+            example = self.generate(rng)
+            if split_of(example.prompt) == split:
+                return example
+        raise ValueError(
+            f"task {self.name!r} at level {self.level!r} has no prompt in the split {split!r}: "
+            f"{MAX_REDRAWS} prompts drawn for example {index} all fell in other splits"
+        )
+
+
+def split_of(prompt: str) -> str:
+    """Return the split a generated prompt belongs to: 1/16 validation, 1/16 test, else train."""
+    bucket = zlib.crc32(prompt.encode()) % 16
+    return SPLITS[bucket + 1] if bucket < 2 else SPLITS[0]
+
+
+def _check_split(name: str, split: str) -> None:
+    if split not in SPLITS:
+        raise ValueError(f"task {name!r} has no split {split!r}; splits are {', '.join(SPLITS)}")
