@@ -1,0 +1,73 @@
+"""Names to rewards."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from textgym.rewards.base import Reward
+from textgym.rewards.combine import Combined, FunctionReward
+
+RewardSpec = str | Mapping[Any, float] | Callable[[str, Any], float] | Reward
+
+REWARDS: dict[str, str] = {
+    "constant": "textgym.rewards.controls:Constant",
+    "exact_match": "textgym.rewards.matching:ExactMatch",
+}
+"""Each bundled reward's name to ``module:Class``; the class needs no arguments."""
+
+ALIASES: dict[str, str] = {}
+"""Other spellings of names in `REWARDS`."""
+
+
+def load_reward(spec: RewardSpec) -> Reward:
+    """Make a reward from what a user may write for one.
+
+    Args:
+        spec: a name in `REWARDS`; a mapping from names or Rewards to weights, which becomes
+            their weighted sum; a function ``f(text, example) -> float``; or a Reward, which is
+            returned as it is.
+
+    Raises:
+        ValueError: an unknown name, or a mapping that is empty, repeats a name or holds a
+            weight that is not finite.
+        TypeError: anything else.
+    """
+    if isinstance(spec, Reward):
+        return spec
+    if isinstance(spec, str):
+        return _named(spec)
+    if isinstance(spec, Mapping):
+        return Combined({_part(key): weight for key, weight in spec.items()})
+    if isinstance(spec, type):
+        raise TypeError(f"a reward is an instance, not a class: pass {spec.__name__}(...)")
+    if callable(spec):
+        return FunctionReward(spec)
+    raise TypeError(
+        "a reward is a name, a mapping of names to weights, a function f(text, example) -> float "
+        f"or a Reward; got {spec!r}"
+    )
+
+
+def _part(key: object) -> Reward:
+    if isinstance(key, (str, Reward)):
+        return load_reward(key)
+    raise TypeError(
+        f"a combined reward maps names or Rewards to weights; its key {key!r} is neither "
+        "(wrap a function: FunctionReward(f))"
+    )
+
+
+def _named(name: str) -> Reward:
+    name = ALIASES.get(name, name)
+    if name not in REWARDS:
+        known = sorted(REWARDS)
+        close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(f"unknown reward {name!r}{hint}; known rewards: {', '.join(known)}")
+    module, class_name = REWARDS[name].split(":")
+    reward = getattr(importlib.import_module(module), class_name)()
+    assert isinstance(reward, Reward)
+    return reward
