@@ -1,0 +1,157 @@
+"""What the learning algorithms share: one optimizer, exact gradient accumulation, guards."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+
+from textgym_agents.policies import Contexts, Episode, Policy
+
+
+class AlgorithmConfig(Protocol):
+    """What training reads of every algorithm's configuration."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Step size of Adam."""
+
+    @property
+    def weight_decay(self) -> float:
+        """Decoupled weight decay (AdamW)."""
+
+    @property
+    def max_grad_norm(self) -> float:
+        """Largest norm of the gradient, 0 for no limit."""
+
+    @property
+    def episodes_per_env(self) -> int:
+        """Episodes each slot contributes to a batch."""
+
+    @property
+    def group_size(self) -> int:
+        """Slots that share a seed."""
+
+
+ConfigT = TypeVar("ConfigT", bound=AlgorithmConfig)
+
+
+class Algorithm(ABC, Generic[ConfigT]):
+    """Improves a policy by one optimizer step a batch of episodes.
+
+    Args:
+        policy: The policy to improve, in place.
+        config: The algorithm's configuration.
+
+    Attributes:
+        follows_expert: The batch's actions are to come from ``info["expert_action"]``.
+        optimizer: AdamW over the policy's parameters.
+    """
+
+    follows_expert: ClassVar[bool] = False
+
+    def __init__(self, policy: Policy, config: ConfigT) -> None:
+        self.policy = policy
+        self.config = config
+        self.optimizer = torch.optim.AdamW(
+            policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+
+    @abstractmethod
+    def gradients(self, episodes: Sequence[Episode]) -> dict[str, float]:
+        """Set each parameter's ``grad`` to the gradient of the batch's loss; return metrics."""
+
+    def learning_rate(self, progress: float) -> float:
+        """The learning rate when ``progress``, 0 to 1, of the training is done."""
+        del progress
+        return self.config.learning_rate
+
+    def update(self, episodes: Sequence[Episode], progress: float = 0.0) -> dict[str, float]:
+        """Take one optimizer step.
+
+        Args:
+            episodes: The batch, drawn with the policy's present parameters.
+            progress: Share of the training done at this batch's middle, 0 to 1.
+
+        Returns:
+            Metrics by name; ``loss`` and ``grad_norm`` (before clipping) among them.
+
+        Raises:
+            ValueError: A reward is not finite, or the batch is empty.
+            FloatingPointError: The loss or the gradient is not finite.
+            The parameters stay as they were in either case.
+        """
+        check_rewards(episodes)
+        try:
+            metrics = self.gradients(episodes)
+            metrics["grad_norm"] = self._clipped_norm(metrics["loss"])
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.learning_rate(progress)
+            self.optimizer.step()
+        finally:
+            self.optimizer.zero_grad(set_to_none=True)
+        metrics["learning_rate"] = self.learning_rate(progress)
+        return metrics
+
+    def _clipped_norm(self, loss: float) -> float:
+        """Clip the gradient to the configured norm; return the norm it had."""
+        limit = self.config.max_grad_norm or math.inf
+        norm = float(torch.nn.utils.clip_grad_norm_(self.policy.parameters(), limit))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise FloatingPointError(
+                f"the loss is {loss} and the gradient's norm {norm}: no step was taken and the "
+                "parameters are unchanged; a lower learning_rate or max_grad_norm, or actions "
+                "that the policy gives probability 0, are the usual causes"
+            )
+        return norm
+
+
+def check_rewards(episodes: Sequence[Episode]) -> None:
+    """Refuse an empty batch and rewards that are not finite.
+
+    Raises:
+        ValueError: Names the slot and the step of the first such reward.
+    """
+    if not episodes:
+        raise ValueError("an update needs at least one episode, got none")
+    for episode in episodes:
+        wrong = np.flatnonzero(~np.isfinite(episode.rewards))
+        if wrong.size:
+            raise ValueError(
+                f"reward {episode.rewards[wrong[0]]} in slot {episode.slot} at step {wrong[0]} "
+                "of its episode is not finite; the parameters are unchanged"
+            )
+
+
+def episode_tokens(episode: Episode) -> int:
+    """Positions a policy's forward pass over the episode has: context tokens, or steps."""
+    if isinstance(episode.observations, Contexts):
+        return len(episode.observations.tokens)
+    return episode.num_steps
+
+
+def passes(episodes: Sequence[Episode], max_tokens: int) -> list[list[int]]:
+    """Split a batch into forward passes of whole episodes of similar length.
+
+    Args:
+        episodes: The batch.
+        max_tokens: Largest number of positions in a pass, padding included; a longer episode
+            has a pass of its own. 0: one pass.
+
+    Returns:
+        Indices into ``episodes``, each exactly once.
+    """
+    sizes = [episode_tokens(episode) for episode in episodes]
+    if max_tokens <= 0:
+        return [list(range(len(episodes)))]
+    parts: list[list[int]] = []
+    for index in sorted(range(len(episodes)), key=lambda i: sizes[i]):
+        if parts and sizes[index] * (len(parts[-1]) + 1) <= max_tokens:
+            parts[-1].append(index)
+        else:
+            parts.append([index])
+    return parts

@@ -1,0 +1,106 @@
+"""Maximum likelihood on an expert's actions: behaviour cloning, the usual warm start."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+
+from textgym_agents.algorithms.base import Algorithm, passes
+from textgym_agents.algorithms.checks import require
+from textgym_agents.losses import negative_log_likelihood
+from textgym_agents.policies import Episode
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaximumLikelihoodConfig:
+    """Maximum likelihood: make the expert's actions more probable, one step a batch.
+
+    The environment must show the expert's next action in info["expert_action"]; text
+    environments do with demonstrations=True.
+    """
+
+    learning_rate: float = 1e-3
+    """Largest step size of Adam. Lower: slower and steadier. Higher: faster, until it diverges;
+    small fresh models take 1e-3, pretrained ones 1e-5 to 1e-4."""
+
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """How the step size falls after the warm-up, to 0 at total_steps: not at all, along a line,
+    or along half a cosine."""
+
+    warmup: float = 0.0
+    """Share of total_steps, 0 to 1, over which the step size first rises from 0 in a line. Lower:
+    starts at once. Higher: steadier start."""
+
+    max_grad_norm: float = 1.0
+    """Largest Euclidean norm of the gradient of a step; a longer one is scaled down. Lower:
+    steadier. Higher: single batches move more. 0: no limit."""
+
+    weight_decay: float = 0.0
+    """Decoupled weight decay of AdamW, a share of the learning rate. Lower: weights stay. Higher:
+    weights shrink towards 0, which overfits less."""
+
+    episodes_per_env: int = 1
+    """Demonstrations that each environment adds to a batch. Lower: more frequent, noisier steps.
+    Higher: fewer, more exact ones."""
+
+    group_size: int = 1
+    """Neighbouring environments that start from the same seed, hence the same prompt; must
+    divide num_envs. Higher repeats demonstrations, so 1 is best but for several references."""
+
+    max_tokens_per_pass: int = 16384
+    """Tokens (steps, for other observations) of one forward and backward pass, padding included;
+    the batch's gradient is the exact sum of its passes. Lower: less memory. Higher: fewer
+    passes. 0: one pass."""
+
+    def __post_init__(self) -> None:
+        require("learning_rate", self.learning_rate, above=0)
+        require("warmup", self.warmup, least=0, most=1)
+        require("max_grad_norm", self.max_grad_norm, least=0)
+        require("weight_decay", self.weight_decay, least=0)
+        require("episodes_per_env", self.episodes_per_env, least=1)
+        require("group_size", self.group_size, least=1)
+        require("max_tokens_per_pass", self.max_tokens_per_pass, least=0)
+
+
+class MaximumLikelihood(Algorithm[MaximumLikelihoodConfig]):
+    """Maximum likelihood on episodes whose actions the expert chose."""
+
+    follows_expert: ClassVar[bool] = True
+
+    def gradients(self, episodes: Sequence[Episode]) -> dict[str, float]:
+        """Set ``grad`` to the gradient of the mean cross-entropy over the batch's steps.
+
+        Returns:
+            ``loss`` (nats a step), ``perplexity`` (its exponential), ``entropy`` (nats a step).
+        """
+        num_steps = sum(episode.num_steps for episode in episodes)
+        loss_sum = entropy_sum = 0.0
+        self.optimizer.zero_grad(set_to_none=True)
+        for indices in passes(episodes, self.config.max_tokens_per_pass):
+            evaluation = self.policy.evaluate([episodes[i] for i in indices])
+            loss = negative_log_likelihood(evaluation.log_probs, num_steps)
+            torch.autograd.backward(loss)
+            loss_sum += loss.item()
+            entropy_sum += float(evaluation.entropy.detach().sum()) / num_steps
+        return {
+            "loss": loss_sum,
+            "perplexity": math.exp(min(loss_sum, 700.0)),
+            "entropy": entropy_sum,
+        }
+
+    def learning_rate(self, progress: float) -> float:
+        """Warm-up in a line, then the schedule; ``progress`` is the share of training done."""
+        config = self.config
+        if progress < config.warmup:
+            return config.learning_rate * progress / config.warmup
+        left = (1.0 - min(progress, 1.0)) / max(1.0 - config.warmup, 1e-12)
+        factor = {
+            "constant": 1.0,
+            "linear": left,
+            "cosine": 0.5 * (1.0 + math.cos(math.pi * (1.0 - left))),
+        }[config.schedule]
+        return config.learning_rate * factor

@@ -1,0 +1,176 @@
+"""REINFORCE (Williams 1992) with a choice of baselines: on-policy, one step a batch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from textgym_agents.algorithms.base import Algorithm, passes
+from textgym_agents.algorithms.checks import require
+from textgym_agents.losses import entropy_bonus, policy_gradient_loss, value_loss
+from textgym_agents.policies import Episode, Evaluation
+from textgym_agents.returns import (
+    Baseline,
+    discounted_advantages,
+    normalized,
+    returns_to_go,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReinforceConfig:
+    """REINFORCE: raise the probability of actions by how much better they did than a baseline."""
+
+    learning_rate: float = 1e-3
+    """Step size of Adam. Lower: slower and steadier. Higher: faster, until it diverges; language
+    models want 1e-5 to 1e-3, small networks 1e-3 to 1e-2."""
+
+    gamma: float = 1.0
+    """Discount a step, 0 to 1. Lower: early rewards count more and estimates vary less. Higher:
+    late rewards count as much; 1 is the plain sum."""
+
+    baseline: Baseline = "batch_mean"
+    """What returns are compared with. none: nothing; batch_mean: the batch's other episodes;
+    leave_one_out: the other episodes of the same group (needs group_size of 2 or more);
+    learned: the policy's value head."""
+
+    entropy_coef: float = 0.0
+    """Weight of the mean entropy a step (nats) in the objective. Lower: commits sooner. Higher:
+    explores longer; above 0 the gradient is no longer that of the return alone."""
+
+    value_coef: float = 0.5
+    """Weight of the value head's mean squared error; only with the learned baseline. Lower: the
+    baseline learns slower. Higher: it takes more of a shared network."""
+
+    max_grad_norm: float = 1.0
+    """Largest Euclidean norm of the gradient of a step; a longer one is scaled down. Lower:
+    steadier. Higher: single batches move more. 0: no limit."""
+
+    weight_decay: float = 0.0
+    """Decoupled weight decay of AdamW, a share of the learning rate. Lower: weights stay. Higher:
+    weights shrink towards 0."""
+
+    episodes_per_env: int = 1
+    """Complete episodes that each environment adds to a batch. Lower: more frequent, noisier
+    steps. Higher: fewer, more exact ones."""
+
+    group_size: int = 1
+    """Neighbouring environments that start from the same seed, hence the same prompt; must
+    divide num_envs. Lower: more prompts a batch. Higher: a better leave-one-out baseline."""
+
+    max_tokens_per_pass: int = 16384
+    """Tokens (steps, for other observations) of one forward and backward pass, padding included;
+    the batch's gradient is the exact sum of its passes. Lower: less memory. Higher: fewer
+    passes. 0: one pass."""
+
+    normalize_advantages: bool = False
+    """Scale each batch's advantages to mean 0 and deviation 1: the step no longer depends on the
+    reward's scale, but the gradient is biased."""
+
+    def __post_init__(self) -> None:
+        require("learning_rate", self.learning_rate, above=0)
+        require("gamma", self.gamma, least=0, most=1)
+        require("value_coef", self.value_coef, least=0)
+        require("max_grad_norm", self.max_grad_norm, least=0)
+        require("weight_decay", self.weight_decay, least=0)
+        require("episodes_per_env", self.episodes_per_env, least=1)
+        require("group_size", self.group_size, least=1)
+        require("max_tokens_per_pass", self.max_tokens_per_pass, least=0)
+        if self.baseline == "leave_one_out" and self.group_size < 2:
+            raise ValueError(
+                f'baseline "leave_one_out" compares the episodes of a group, so group_size must '
+                f"be 2 or more, got {self.group_size}"
+            )
+
+
+class Reinforce(Algorithm[ReinforceConfig]):
+    """REINFORCE on a policy: `gradients` estimates, `update` steps.
+
+    With the learned baseline, an episode that a time limit cut is bootstrapped from the value of
+    its last observation. The other baselines have no value to bootstrap from: their objective is
+    the return within the limit, whose gradient they estimate without bias.
+    """
+
+    def gradients(self, episodes: Sequence[Episode]) -> dict[str, float]:
+        """Set ``grad`` to the gradient of the loss; minus it estimates that of the return.
+
+        Returns:
+            ``loss``, ``policy_loss``, ``entropy`` (nats a step), ``value_loss`` with the learned
+            baseline, ``advantage_std``, and ``log_prob_gap``: the largest difference between the
+            log-probability an action was sampled with and the one evaluated now, which is
+            rounding error while the batch is on-policy.
+        """
+        returns = self._returns(episodes)
+        advantages = self._advantages(episodes, returns)
+        num_steps = sum(episode.num_steps for episode in episodes)
+        metrics: defaultdict[str, float] = defaultdict(float)
+        gap = 0.0
+        self.optimizer.zero_grad(set_to_none=True)
+        for indices in passes(episodes, self.config.max_tokens_per_pass):
+            evaluation = self.policy.evaluate([episodes[i] for i in indices])
+            like = evaluation.log_probs
+            parts = self._losses(
+                evaluation,
+                _join([advantages[i] for i in indices], like),
+                _join([returns[i] for i in indices], like),
+                num_episodes=len(episodes),
+                num_steps=num_steps,
+            )
+            torch.autograd.backward(parts["loss"])
+            for name, part in parts.items():
+                metrics[name] += part.item()
+            behaviour = _join([episodes[i].log_probs for i in indices], like)
+            gap = max(gap, float((like.detach() - behaviour).abs().max()))
+        advantage_std = float(np.concatenate(advantages).std())
+        return {**metrics, "advantage_std": advantage_std, "log_prob_gap": gap}
+
+    def _losses(
+        self,
+        evaluation: Evaluation,
+        advantages: torch.Tensor,
+        returns: torch.Tensor,
+        *,
+        num_episodes: int,
+        num_steps: int,
+    ) -> dict[str, torch.Tensor]:
+        """The loss of a part of the batch, and the parts it is made of, by name."""
+        parts = {
+            "policy_loss": policy_gradient_loss(evaluation.log_probs, advantages, num_episodes),
+            "entropy": entropy_bonus(evaluation.entropy, num_steps),
+        }
+        loss = parts["policy_loss"] - self.config.entropy_coef * parts["entropy"]
+        if self.config.baseline == "learned":
+            parts["value_loss"] = value_loss(evaluation.values, returns, num_steps)
+            loss = loss + self.config.value_coef * parts["value_loss"]
+        return {"loss": loss, **parts}
+
+    def _returns(self, episodes: Sequence[Episode]) -> list[NDArray[np.float64]]:
+        bootstrap = self.config.baseline == "learned"
+        return [
+            returns_to_go(
+                episode.rewards, self.config.gamma, episode.final_value if bootstrap else 0.0
+            )
+            for episode in episodes
+        ]
+
+    def _advantages(
+        self, episodes: Sequence[Episode], returns: list[NDArray[np.float64]]
+    ) -> list[NDArray[np.float64]]:
+        advantages = discounted_advantages(
+            returns,
+            self.config.gamma,
+            self.config.baseline,
+            groups=[episode.group for episode in episodes],
+            values=[episode.values for episode in episodes],
+        )
+        return normalized(advantages) if self.config.normalize_advantages else advantages
+
+
+def _join(arrays: Sequence[NDArray[np.floating]], like: torch.Tensor) -> torch.Tensor:
+    """Episode arrays as one tensor ``[M]`` of the type and on the device of ``like``."""
+    return torch.as_tensor(np.concatenate(arrays), dtype=like.dtype, device=like.device)

@@ -1,0 +1,151 @@
+"""Returns and discounted advantages of whole episodes: pure functions on NumPy arrays.
+
+The policy gradient of the discounted objective J = E[sum_t gamma^t r_t] is
+
+    grad J = E[sum_t gamma^t (G_t - b_t) grad log pi(a_t | s_t)],
+
+with G_t the discounted return from step t on and b_t any number that does not depend on a_t
+(Sutton and Barto, Reinforcement Learning, 2nd ed., 2018, section 13.3 and its boxed REINFORCE
+with gamma^t; Williams 1992). The functions here give gamma^t (G_t - b_t), the *discounted
+advantage*. Many implementations drop gamma^t; the estimate is then not that of any objective's
+gradient (Nota and Thomas, Is the Policy Gradient a Gradient?, 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Baseline: TypeAlias = Literal["none", "batch_mean", "leave_one_out", "learned"]
+
+
+def discount_factors(num_steps: int, gamma: float) -> NDArray[np.float64]:
+    """The factors ``gamma**t`` for ``t = 0 .. num_steps - 1``: float64 ``[num_steps]``."""
+    return np.power(float(gamma), np.arange(num_steps))
+
+
+def returns_to_go(
+    rewards: ArrayLike, gamma: float, final_value: float = 0.0
+) -> NDArray[np.float64]:
+    """Discounted return from each step on, ``G_t = r_t + gamma G_{t+1}`` with ``G_T`` given.
+
+    Args:
+        rewards: ``[T]``.
+        gamma: Discount, 0 to 1.
+        final_value: ``G_T``, the value of the state after the last step; 0 at a terminal one.
+
+    Returns:
+        float64 ``[T]``.
+    """
+    rewards = np.asarray(rewards, dtype=np.float64)
+    returns = np.empty_like(rewards)
+    following = float(final_value)
+    for t in range(len(rewards) - 1, -1, -1):
+        following = rewards[t] + gamma * following
+        returns[t] = following
+    return returns
+
+
+def mean_of_others(values: ArrayLike, groups: ArrayLike | None = None) -> NDArray[np.float64]:
+    """For each entry, the mean of the other entries of its group.
+
+    An entry's own value has no part in its mean. As a baseline the mean of all N entries, the
+    own one included, would depend on the action and shrink the expected gradient by the factor
+    (N - 1) / N (Kool, van Hoof and Welling, Buy 4 REINFORCE Samples, Get a Baseline for Free!,
+    2019, section 3).
+
+    Args:
+        values: ``[N]``.
+        groups: ``[N]``, a group number an entry; None puts all entries in one group.
+
+    Returns:
+        float64 ``[N]``.
+
+    Raises:
+        ValueError: A group has one member only, so that there are no others.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if groups is None:
+        labels, members = np.array([0]), np.zeros(len(values), dtype=np.int64)
+    else:
+        labels, members = np.unique(np.asarray(groups), return_inverse=True)
+    counts = np.bincount(members, minlength=len(labels))
+    if (counts < 2).any():
+        lonely = "the batch" if groups is None else f"group {labels[int(np.argmin(counts))]}"
+        raise ValueError(
+            f"a mean over the other episodes needs at least two, but {lonely} has "
+            f"{int(counts.min())}; raise group_size (leave_one_out), or num_envs or "
+            "episodes_per_env (batch_mean), to 2 or more"
+        )
+    totals = np.bincount(members, weights=values, minlength=len(labels))
+    others: NDArray[np.float64] = (totals[members] - values) / (counts[members] - 1)
+    return others
+
+
+def discounted_advantages(
+    returns: Sequence[NDArray[np.float64]],
+    gamma: float,
+    baseline: Baseline,
+    *,
+    groups: ArrayLike | None = None,
+    values: Sequence[ArrayLike] | None = None,
+) -> list[NDArray[np.float64]]:
+    """The factors of grad log pi in the policy gradient, ``gamma**t (G_t - b_t)``.
+
+    - ``none``: ``b_t = 0``.
+    - ``batch_mean``: ``gamma**t b_t`` is the mean return of the batch's other episodes, less
+      what this episode collected before step ``t``. The result is the same at every step of an
+      episode: its whole return less the others' mean. It does not depend on the action at
+      ``t``, so the estimate stays unbiased.
+    - ``leave_one_out``: the same within groups of episodes that began alike (RLOO: Kool et al.
+      2019; Ahmadian et al., Back to Basics, 2024, equation 7).
+    - ``learned``: ``b_t`` is the policy's value of the state, recorded when it acted.
+
+    Args:
+        returns: One array a episode, ``[T_i]``: its returns-to-go.
+        gamma: Discount, 0 to 1.
+        baseline: One of the above.
+        groups: ``[N]``, a group number an episode; used by ``leave_one_out``.
+        values: One array an episode, ``[T_i]``; used by ``learned``.
+
+    Returns:
+        float64 arrays ``[T_i]``, one an episode.
+
+    Raises:
+        ValueError: An unknown baseline, or a group of one episode.
+    """
+    if baseline in ("batch_mean", "leave_one_out"):
+        whole = np.array([episode[0] for episode in returns])
+        excess = whole - mean_of_others(whole, groups if baseline == "leave_one_out" else None)
+        return [np.full(len(r), e) for r, e in zip(returns, excess, strict=True)]
+    if baseline == "learned":
+        if values is None:
+            raise ValueError('baseline "learned" needs the values of each episode')
+        differences = [r - np.asarray(v) for r, v in zip(returns, values, strict=True)]
+    elif baseline == "none":
+        differences = list(returns)
+    else:
+        raise ValueError(
+            f'unknown baseline {baseline!r}; known: "none", "batch_mean", "leave_one_out", '
+            '"learned"'
+        )
+    return [discount_factors(len(d), gamma) * d for d in differences]
+
+
+def normalized(advantages: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    """Shift and scale a batch's advantages to mean 0 and standard deviation 1 over all steps.
+
+    The step size no longer depends on the scale of the reward, but the estimate is biased: the
+    mean and the standard deviation depend on the actions.
+
+    Args:
+        advantages: One array an episode, ``[T_i]``.
+
+    Returns:
+        float64 arrays of the same shapes; all zeros if all advantages are equal.
+    """
+    steps = np.concatenate(list(advantages))
+    return [(a - steps.mean()) / (steps.std() + 1e-8) for a in advantages]
