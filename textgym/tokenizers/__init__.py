@@ -1,0 +1,84 @@
+"""Token ids <-> text: the bundled byte-level BPE, Hugging Face tokenizers, symbols."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer as Backend
+
+from textgym.tokenizers.base import DecodeStream, Tokenizer
+from textgym.tokenizers.hugging_face import HuggingFaceTokenizer
+from textgym.tokenizers.symbols import SymbolTokenizer
+
+__all__ = [
+    "BUNDLED",
+    "DecodeStream",
+    "HuggingFaceTokenizer",
+    "SymbolTokenizer",
+    "Tokenizer",
+    "load_tokenizer",
+]
+
+BUNDLED = "bundled"
+
+
+def load_tokenizer(spec: Any = None) -> Tokenizer:
+    """Return the tokenizer that `spec` names or is.
+
+    Args:
+        spec: None or "bundled" for the byte-level BPE of this package; a `Tokenizer`; a Hugging
+            Face tokenizer object, fast or slow; the path of a `tokenizer.json`; a folder or a
+            name that `transformers.AutoTokenizer` knows (no remote code is run).
+
+    Raises:
+        FileNotFoundError: If a path leads nowhere.
+        ImportError: If a name or a folder needs `transformers` and it is not installed.
+        TypeError: If `spec` is none of these.
+        ValueError: If the tokenizer cannot be loaded or has no end-of-text token.
+    """
+    if spec is None or spec == BUNDLED:
+        return _bundled()
+    if isinstance(spec, str | Path):
+        return _from_name(str(spec))
+    if isinstance(spec, Tokenizer):
+        return spec
+    return HuggingFaceTokenizer(spec)
+
+
+@cache
+def _bundled() -> HuggingFaceTokenizer:
+    definition = resources.files("textgym").joinpath("data/bpe.json").read_text("utf-8")
+    return HuggingFaceTokenizer(Backend.from_str(definition), name=BUNDLED)
+
+
+def _from_name(name: str) -> HuggingFaceTokenizer:
+    path = Path(name).expanduser()
+    if path.is_file():
+        return HuggingFaceTokenizer(_from_file(path), name=name)
+    if not path.is_dir() and (path.suffix == ".json" or name.startswith((".", "/", "~"))):
+        raise FileNotFoundError(f"tokenizer: there is no file or folder {path.absolute()}")
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise ImportError(
+            f'tokenizer {name!r} needs transformers: pip install "textgym[agents]"'
+        ) from error
+    source = str(path) if path.is_dir() else name
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"tokenizer {name!r} could not be loaded by transformers.AutoTokenizer; give a "
+            f"tokenizer.json, a folder with one, or a model's name. It said: {error}"
+        ) from error
+    return HuggingFaceTokenizer(tokenizer, name=name)
+
+
+def _from_file(path: Path) -> Backend:
+    try:
+        return Backend.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception
+        raise ValueError(f"{path.absolute()} is not a tokenizer.json: {error}") from error
