@@ -1,0 +1,288 @@
+"""What one text MDP is made of, shared by the single and the vector environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from textgym.envs.draws import draw_uint64
+from textgym.rewards import Reward, Stream, load_reward
+from textgym.tasks import Example, Task, load_task
+from textgym.tokenizers import Tokenizer, load_tokenizer
+
+FINAL_KEYS = ("text", "score", "references", "example", "finish_reason")
+CACHED_PROMPTS = 4096
+
+Result = TypeVar("Result")
+
+
+class RewardError(RuntimeError):
+    """A reward raised, or returned something that is not one finite number a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """An example as the environment shows it.
+
+    Attributes:
+        index: the example's number in its split.
+        example: prompt text, references and metadata.
+        tokens: int64 ids of the prompt, shape [at most max_prompt_tokens].
+    """
+
+    index: int
+    example: Example
+    tokens: NDArray[np.int64]
+
+
+class TextMDP:
+    """The five-tuple of text generation: contexts, tokens, append, a metric, and gamma.
+
+    Args:
+        task: a task's name, the path of a file of pairs, a dataset object, or a Task.
+        split: "train", "validation" or "test".
+        level: the difficulty, for tasks that have levels.
+        task_kwargs: further arguments of the task, for example the fields of a file.
+        tokenizer: a name or path, a tokenizer object, or None for the task's own
+            (the bundled byte-level BPE where the task names none).
+        reward: a reward's name, a mapping of names to weights, a function
+            ``f(text, example) -> float``, or a Reward.
+        shaping: "terminal" pays the score at the end; "dense" pays
+            ``gamma * Phi(s') - Phi(s)`` with Phi the score of the text so far, and
+            ``score - Phi(s)`` at the end (Ng, Harada and Russell 1999, theorem 1), so that
+            the return is the terminal one less Phi of the empty text.
+        gamma: the discount of the shaping, in (0, 1].
+        max_prompt_tokens: the longest prompt, in tokens; None for the task's own limit.
+        max_new_tokens: the budget of the answer in tokens, EOS included; None likewise.
+        prompt_overflow: "error", or "truncate", which keeps a long prompt's last tokens.
+        observation: "box" or "dict".
+        mask_in_info: whether ``info["action_mask"]`` is there.
+        demonstrations: whether ``info["expert_action"]`` shows the next reference token.
+
+    Raises:
+        ValueError: for an argument out of its range, an empty split, or a prompt too long.
+    """
+
+    def __init__(
+        self,
+        *,
+        task: Any = "pairs",
+        split: str = "train",
+        level: str | None = None,
+        task_kwargs: Mapping[str, Any] | None = None,
+        tokenizer: Any = None,
+        reward: Any = "bleu",
+        shaping: str = "terminal",
+        gamma: float = 1.0,
+        max_prompt_tokens: int | None = None,
+        max_new_tokens: int | None = None,
+        prompt_overflow: str = "error",
+        observation: str = "box",
+        mask_in_info: bool = True,
+        demonstrations: bool = False,
+    ) -> None:
+        _one_of("shaping", shaping, ("terminal", "dense"))
+        _one_of("prompt_overflow", prompt_overflow, ("error", "truncate"))
+        _one_of("observation", observation, ("box", "dict"))
+        if not 0.0 < gamma <= 1.0:
+            raise ValueError(f"gamma must be in (0, 1], not {gamma!r}")
+        self.task: Task = load_task(task, level=level, **dict(task_kwargs or {}))
+        self.split = split
+        self.num_examples = self.task.num_examples(split)
+        if self.num_examples < 1:
+            raise ValueError(f"task {self.task.name!r} has no example in split {split!r}")
+        self.tokenizer: Tokenizer = load_tokenizer(
+            self.task.tokenizer if tokenizer is None else tokenizer
+        )
+        self.reward: Reward = load_reward(reward)
+        self.dense = shaping == "dense"
+        self.gamma = float(gamma)
+        self.max_prompt_tokens = _limit("max_prompt_tokens", max_prompt_tokens, self.task)
+        self.max_new_tokens = _limit("max_new_tokens", max_new_tokens, self.task)
+        self.prompt_overflow = prompt_overflow
+        self.dict_observation = observation == "dict"
+        self.mask_in_info = mask_in_info
+        self.demonstrations = demonstrations
+        self.legal = _legal_actions(self.tokenizer)
+        self._prompts: dict[int, Prompt] = {}
+
+    @property
+    def max_context(self) -> int:
+        """The width of an observation, in tokens."""
+        return self.max_prompt_tokens + self.max_new_tokens
+
+    def action_space(self) -> spaces.Discrete:
+        """One action a token id of the vocabulary."""
+        return spaces.Discrete(self.tokenizer.vocab_size)
+
+    def observation_space(self) -> spaces.Space[Any]:
+        """Token ids, int64 [max_context]; with "dict" also the two masks, as bool boxes."""
+        vocab, pad = self.tokenizer.vocab_size, self.tokenizer.pad_id
+        ids = spaces.Box(0, max(vocab - 1, pad), (self.max_context,), np.int64)
+        if not self.dict_observation:
+            return ids
+        return spaces.Dict(
+            {
+                "input_ids": ids,
+                "attention_mask": spaces.Box(0, 1, (self.max_context,), np.bool_),
+                "action_mask": spaces.Box(0, 1, (vocab,), np.bool_),
+            }
+        )
+
+    def metadata(self, base: Mapping[str, Any]) -> dict[str, Any]:
+        """An environment's metadata: `base`, and the ids a learner must know."""
+        return {**base, "pad_id": self.tokenizer.pad_id, "eos_id": self.tokenizer.eos_id}
+
+    def example_indices(
+        self, seeds: NDArray[np.uint64], episodes: NDArray[np.uint64]
+    ) -> NDArray[np.int64]:
+        """The examples that slots with these seeds show in these episodes; [n] each."""
+        return (draw_uint64(seeds, episodes, 0) % np.uint64(self.num_examples)).astype(np.int64)
+
+    def prompt(self, index: int) -> Prompt:
+        """The example `index`, its prompt as tokens."""
+        cached = self._prompts.get(index)
+        if cached is None:
+            if len(self._prompts) >= CACHED_PROMPTS:
+                self._prompts.clear()
+            cached = self._prompts[index] = self._encode_prompt(index)
+        return cached
+
+    def _encode_prompt(self, index: int) -> Prompt:
+        example = self.task.example(index, self.split)
+        tokens = self.tokenizer.encode(example.prompt)
+        if len(tokens) > self.max_prompt_tokens:
+            if self.prompt_overflow == "error":
+                raise ValueError(
+                    f"the prompt of example {index} ({self.task.name!r}, split {self.split!r}) "
+                    f"has {len(tokens)} tokens, max_prompt_tokens is {self.max_prompt_tokens}: "
+                    'raise it, or pass prompt_overflow="truncate"'
+                )
+            tokens = tokens[-self.max_prompt_tokens :]
+        return Prompt(index, example, np.asarray(tokens, dtype=np.int64))
+
+    def check_index(self, index: Any) -> int:
+        """A chosen example number, or a ValueError that names the range."""
+        if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
+            raise ValueError(f'options["example"] must be an integer, not {index!r}')
+        if not 0 <= index < self.num_examples:
+            raise ValueError(
+                f'options["example"] is {index}, but split {self.split!r} of task '
+                f"{self.task.name!r} has examples 0 to {self.num_examples - 1}"
+            )
+        return int(index)
+
+    def demonstration(self, prompt: Prompt, seed: int, episode: int) -> NDArray[np.int64]:
+        """A reference as tokens, EOS at its end, cut at the budget; int64 [T].
+
+        Which of several references is drawn from the slot's seed and the episode's number.
+        """
+        references = prompt.example.references
+        if not references:
+            raise ValueError(
+                f"demonstrations=True needs references, but example {prompt.index} of task "
+                f"{self.task.name!r}, split {self.split!r}, has none"
+            )
+        draw = draw_uint64(np.array([seed], np.uint64), np.array([episode], np.uint64), 1)
+        text = references[int(draw[0] % np.uint64(len(references)))]
+        tokens = [*self.tokenizer.encode(text), self.tokenizer.eos_id]
+        return np.asarray(tokens[: self.max_new_tokens], dtype=np.int64)
+
+    def decode(self, tokens: NDArray[np.int64]) -> str:
+        """The text of an answer; int64 ids [T] of any length."""
+        return self.tokenizer.decode(tokens.tolist())
+
+    def score(
+        self, texts: Sequence[str], prompts: Sequence[Prompt]
+    ) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+        """Scores and components of finished texts, float64 [n] each.
+
+        Raises:
+            RewardError: when the reward raises or gives anything but n finite numbers.
+        """
+        examples = [prompt.example for prompt in prompts]
+        components = self._guard(lambda: self.reward.components(texts, examples), texts, prompts)
+        total = self._guard(lambda: self.reward.total(components), texts, prompts)
+        for name, values in {**components, "score": total}.items():
+            self._check_scores(name, values, texts, prompts)
+        clash = set(components).intersection(FINAL_KEYS)
+        if clash:
+            raise RewardError(f"a component of the reward may not be called {min(clash)!r}")
+        return total, components
+
+    def stream(self, prompt: Prompt) -> Stream:
+        """A fresh incremental score for one answer."""
+        return self._guard(lambda: self.reward.stream(prompt.example), [""], [prompt])
+
+    def potential(self, stream: Stream, added: str, text: str, prompt: Prompt) -> float:
+        """Phi after `added` was appended: the score of `text`, all that is final so far."""
+
+        def advance() -> float:
+            if added:
+                stream.append(added)
+            return float(stream.score())
+
+        phi = self._guard(advance, [text], [prompt])
+        if not np.isfinite(phi):
+            self._check_scores(self.reward.name, np.array([phi]), [text], [prompt])
+        return phi
+
+    def _guard(
+        self, call: Callable[[], Result], texts: Sequence[str], prompts: Sequence[Prompt]
+    ) -> Result:
+        try:
+            return call()
+        except Exception as error:
+            where = ", ".join(str(prompt.index) for prompt in prompts[:8])
+            raise RewardError(
+                f"reward {self.reward.name!r} raised {type(error).__name__}: {error} "
+                f"(task {self.task.name!r}, split {self.split!r}, example {where}; "
+                f"first text {texts[0]!r})"
+            ) from error
+
+    def _check_scores(
+        self, name: str, values: Any, texts: Sequence[str], prompts: Sequence[Prompt]
+    ) -> None:
+        if np.shape(values) != (len(texts),):
+            raise RewardError(
+                f"reward {self.reward.name!r} gave {name!r} of shape {np.shape(values)} for "
+                f"{len(texts)} texts: one number a text is wanted"
+            )
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            i = int(bad[0])
+            raise RewardError(
+                f"reward {self.reward.name!r} gave {name!r} = {values[i]} for example "
+                f"{prompts[i].index} (task {self.task.name!r}, split {self.split!r}), "
+                f"text {texts[i]!r}: a finite number is wanted"
+            )
+
+
+def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
+
+
+def _limit(name: str, value: int | None, task: Task) -> int:
+    if value is None:
+        value = getattr(task, name, 64)
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} must be a positive whole number of tokens, not {value!r}")
+    return int(value)
+
+
+def _legal_actions(tokenizer: Tokenizer) -> NDArray[np.bool_]:
+    legal = np.ones(tokenizer.vocab_size, dtype=np.bool_)
+    illegal = [i for i in (*tokenizer.illegal_ids, tokenizer.pad_id) if i < tokenizer.vocab_size]
+    legal[illegal] = False
+    if not legal[tokenizer.eos_id]:
+        raise ValueError(
+            f"tokenizer {tokenizer.name!r} has EOS id {tokenizer.eos_id} among its padding or "
+            "special ids: an answer could never end"
+        )
+    return legal

@@ -1,0 +1,55 @@
+"""The table of environment ids: task, reward and limits, in strings and numbers only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gymnasium.envs.registration import register, registry
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One registered id.
+
+    Attributes:
+        id: the environment id, namespace included.
+        task: the default task's name.
+        reward: the default reward's name.
+        max_prompt_tokens: the longest prompt, in tokens; None for the task's own limit.
+        max_new_tokens: the answer's budget, EOS included, in tokens; None likewise.
+        description: what the agent does, in one line.
+    """
+
+    id: str
+    task: str
+    reward: str
+    max_prompt_tokens: int | None
+    max_new_tokens: int | None
+    description: str
+
+
+TABLE = (
+    Row("textgym/Text-v0", "pairs", "bleu", 64, 64, "answer the prompts of a file of pairs"),
+    Row("textgym/Translation-v0", "translation", "bleu", 64, 64, "translate English to German"),
+    Row("textgym/Copy-v0", "copy", "token_accuracy", None, None, "repeat a row of symbols"),
+    Row("textgym/Reverse-v0", "reverse", "token_accuracy", None, None, "repeat a row backwards"),
+    Row("textgym/Sort-v0", "sort", "token_accuracy", None, None, "repeat a row in order"),
+    Row("textgym/Tiny-v0", "tiny", "token_accuracy", None, None, "small enough to solve exactly"),
+)
+
+
+def register_all() -> None:
+    """Put every row of the table into Gymnasium's registry, once."""
+    for row in TABLE:
+        if row.id not in registry:
+            register(
+                id=row.id,
+                entry_point="textgym.envs.text_generation:TextGenerationEnv",
+                vector_entry_point="textgym.envs.vector:TextGenerationVectorEnv",
+                kwargs={
+                    "task": row.task,
+                    "reward": row.reward,
+                    "max_prompt_tokens": row.max_prompt_tokens,
+                    "max_new_tokens": row.max_new_tokens,
+                },
+            )
