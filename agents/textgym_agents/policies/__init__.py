@@ -12,6 +12,8 @@ from textgym_agents.policies.base import (
     ObservationStore,
     Policy,
 )
+from textgym_agents.policies.mlp import MLPPolicy
+from textgym_agents.policies.sampling import Sampling
 
 __all__ = [
     "Actions",
@@ -19,7 +21,9 @@ __all__ = [
     "Contexts",
     "Episode",
     "Evaluation",
+    "MLPPolicy",
     "ObservationStore",
     "Observations",
     "Policy",
+    "Sampling",
 ]

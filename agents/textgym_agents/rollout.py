@@ -1,0 +1,330 @@
+"""Collects complete episodes from a vector environment.
+
+A batch of episodes depends on the policy's parameters, the seeds and the generator's state
+alone: `collect` resets every slot with its seed and runs it until the slot has its quota of
+complete episodes. A fixed quota a slot keeps short episodes from crowding out long ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from textgym_agents.policies.base import Actions, Episode, Observations, ObservationStore, Policy
+
+_BoolArray = NDArray[np.bool_]
+
+
+def collect(
+    envs: gym.vector.VectorEnv[Any, Any, Any],
+    policy: Policy,
+    *,
+    seeds: Sequence[int],
+    episodes_per_env: int = 1,
+    generator: torch.Generator | None = None,
+    deterministic: bool = False,
+    follow_expert: bool = False,
+) -> list[Episode]:
+    """Run every slot for a fixed number of complete episodes.
+
+    Args:
+        envs: Any Gymnasium vector environment that resets itself (`AutoresetMode.NEXT_STEP` or
+            `SAME_STEP`). Masks of legal actions are read from ``info["action_mask"]`` or from
+            the observation's ``"action_mask"``, if there are any.
+        policy: Chooses the actions.
+        seeds: One a slot. Slots with the same seed belong to the same groups.
+        episodes_per_env: Complete episodes a slot.
+        generator: Source of randomness for the actions.
+        deterministic: Take the most probable actions.
+        follow_expert: Take ``info["expert_action"]`` and do not ask the policy; the episodes'
+            ``log_probs`` and ``values`` are then 0.
+
+    Returns:
+        ``num_envs * episodes_per_env`` episodes, ordered by slot, then by time.
+
+    Raises:
+        ValueError: If the number of seeds is not the number of slots, the environment does not
+            reset itself, a reward is not finite, or there is no expert action to follow.
+    """
+    run = _Rollout(envs, policy, seeds, episodes_per_env)
+    while run.remaining.any():
+        active = run.active
+        if follow_expert:
+            chosen = _expert_actions(run.infos, active, run.steps)
+        else:
+            chosen = policy.act(
+                run.observations,
+                action_masks=run.masks,
+                active=active,
+                generator=generator,
+                deterministic=deterministic,
+            )
+        run.step(chosen, active, bootstrap=not follow_expert)
+    return run.episodes()
+
+
+class _Rollout:
+    """The state of one call of `collect`."""
+
+    def __init__(
+        self,
+        envs: gym.vector.VectorEnv[Any, Any, Any],
+        policy: Policy,
+        seeds: Sequence[int],
+        episodes_per_env: int,
+    ) -> None:
+        num_envs = envs.num_envs
+        if len(seeds) != num_envs:
+            raise ValueError(f"got {len(seeds)} seeds for {num_envs} environments")
+        if episodes_per_env < 1:
+            raise ValueError(f"episodes_per_env must be at least 1, got {episodes_per_env}")
+        self._envs, self._policy = envs, policy
+        self._same_step = _autoreset_mode(envs) is AutoresetMode.SAME_STEP
+        self._groups = np.unique(np.asarray(seeds), return_inverse=True)[1].ravel()
+        self._quota = episodes_per_env
+        self.remaining = np.full(num_envs, episodes_per_env, np.int64)
+        self._resetting = np.zeros(num_envs, np.bool_)
+        self._store: ObservationStore = policy.make_store(num_envs)
+        self._history = _History(num_envs)
+        self._masks = _MaskRecord(num_envs)
+        self._done: list[list[Episode]] = [[] for _ in range(num_envs)]
+        self.steps: int = 0
+        self.observations: Observations
+        slot_seeds: Any = [int(seed) for seed in seeds]  # the base class's hint knows int alone
+        self.observations, self.infos = envs.reset(seed=slot_seeds)
+        self.masks = _action_masks(self.observations, self.infos)
+
+    @property
+    def active(self) -> _BoolArray:
+        """Slots whose next action counts: not complete, and not about to be reset."""
+        active: _BoolArray = (self.remaining > 0) & ~self._resetting
+        return active
+
+    def step(self, chosen: Actions, active: _BoolArray, *, bootstrap: bool) -> None:
+        """Store what the policy saw and chose, step the environments, close what ended."""
+        self._store.add(self.observations, active)
+        self._masks.add(self.masks, active)
+        self.observations, rewards, terminated, truncated, self.infos = self._envs.step(
+            chosen.actions
+        )
+        self.masks = _action_masks(self.observations, self.infos)
+        rewards = np.asarray(rewards, np.float64)
+        if not np.isfinite(rewards[active]).all():
+            slot = int(np.flatnonzero(active & ~np.isfinite(rewards))[0])
+            raise ValueError(
+                f"the environment gave the reward {rewards[slot]} in slot {slot} at step "
+                f"{self.steps} of the rollout; rewards must be finite"
+            )
+        self._history.add(chosen, rewards, active)
+        self.steps += 1
+        done = np.asarray(terminated | truncated, np.bool_)
+        ended = done & active
+        if ended.any():
+            cut = ended & truncated & ~terminated
+            final_values = self._final_values(cut if bootstrap else np.zeros_like(cut))
+            for slot in np.flatnonzero(ended):
+                self._close(int(slot), terminated, truncated, final_values)
+        if not self._same_step:
+            self._resetting = done
+
+    def _close(
+        self,
+        slot: int,
+        terminated: _BoolArray,
+        truncated: _BoolArray,
+        final_values: NDArray[np.float32],
+    ) -> None:
+        ordinal = len(self._done[slot])
+        actions, log_probs, values, rewards = self._history.finish(slot)
+        infos = self.infos.get("final_info", {}) if self._same_step else self.infos
+        episode = Episode(
+            slot=slot,
+            group=int(self._groups[slot]) * self._quota + ordinal,
+            observations=self._store.finish(slot),
+            actions=actions,
+            log_probs=log_probs,
+            values=values,
+            rewards=rewards,
+            action_masks=self._masks.finish(slot),
+            terminated=bool(terminated[slot]),
+            truncated=bool(truncated[slot]),
+            final_value=float(final_values[slot]),
+            info=slot_info(infos, slot),
+        )
+        self._done[slot].append(episode)
+        self.remaining[slot] -= 1
+
+    def _final_values(self, cut: _BoolArray) -> NDArray[np.float32]:
+        """The policy's values of the last observations of the slots in ``cut``."""
+        if not cut.any():
+            return np.zeros(len(cut), np.float32)
+        observations = self.observations
+        if self._same_step:
+            observations = _replace_rows(observations, self.infos["final_obs"], cut)
+        return self._policy.act(observations, active=cut, deterministic=True).values
+
+    def episodes(self) -> list[Episode]:
+        """All complete episodes, ordered by slot, then by time."""
+        return [episode for slot in self._done for episode in slot]
+
+
+class _History:
+    """Actions, log-probabilities, values and rewards of all slots, one row a step."""
+
+    def __init__(self, num_envs: int, capacity: int = 128) -> None:
+        self._actions = np.zeros((capacity, num_envs), np.int64)
+        self._log_probs = np.zeros((capacity, num_envs), np.float32)
+        self._values = np.zeros((capacity, num_envs), np.float32)
+        self._rewards = np.zeros((capacity, num_envs), np.float64)
+        self._lengths = np.zeros(num_envs, np.int64)
+        self._slots = np.arange(num_envs)
+
+    def add(self, chosen: Actions, rewards: NDArray[np.float64], active: _BoolArray) -> None:
+        if self._lengths.max() == len(self._actions):
+            self._grow()
+        # Inactive slots write where their next step will overwrite it.
+        at = (self._lengths, self._slots)
+        self._actions[at] = chosen.actions
+        self._log_probs[at] = chosen.log_probs
+        self._values[at] = chosen.values
+        self._rewards[at] = rewards
+        self._lengths += active
+
+    def _grow(self) -> None:
+        for name in ("_actions", "_log_probs", "_values", "_rewards"):
+            array = getattr(self, name)
+            setattr(self, name, np.concatenate([array, np.zeros_like(array)]))
+
+    def finish(
+        self, slot: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+        """The slot's arrays ``[T]``, and a fresh start for it."""
+        length = int(self._lengths[slot])
+        self._lengths[slot] = 0
+        return (
+            self._actions[:length, slot].copy(),
+            self._log_probs[:length, slot].copy(),
+            self._values[:length, slot].copy(),
+            self._rewards[:length, slot].copy(),
+        )
+
+
+class _MaskRecord:
+    """Each slot's action masks: one ``[V]`` while it stays the same, rows once it changes."""
+
+    def __init__(self, num_envs: int) -> None:
+        self._first: _BoolArray | None = None
+        self._steps = np.zeros(num_envs, np.int64)
+        self._rows: list[list[_BoolArray]] = [[] for _ in range(num_envs)]
+        self._varying = np.zeros(num_envs, np.bool_)
+        self._shared: _BoolArray | None = None
+
+    def add(self, masks: _BoolArray | None, active: _BoolArray) -> None:
+        """Record the masks ``[N, V]`` of the active slots."""
+        if masks is None and self._first is None:
+            self._steps += active
+            return
+        if masks is None or (self._first is None and self._steps.any()):
+            raise ValueError("the environment gives an action mask at some steps and not at others")
+        starting = active & (self._steps == 0)
+        if self._first is None:
+            self._first = masks.copy()
+        elif starting.any():
+            self._first[starting] = masks[starting]
+        self._varying |= active & np.any(masks != self._first, axis=1)
+        for slot in np.flatnonzero(self._varying & active):
+            rows = self._rows[slot]
+            if not rows:
+                rows.extend([self._first[slot].copy()] * int(self._steps[slot]))
+            rows.append(masks[slot].copy())
+        self._steps += active
+
+    def finish(self, slot: int) -> _BoolArray | None:
+        """The slot's masks, ``[V]`` or ``[T, V]``; episodes with equal masks share the array."""
+        rows, self._rows[slot] = self._rows[slot], []
+        self._varying[slot] = False
+        self._steps[slot] = 0
+        if self._first is None:
+            return None
+        if rows:
+            return np.stack(rows)
+        if self._shared is None or not np.array_equal(self._shared, self._first[slot]):
+            self._shared = self._first[slot].copy()
+        return self._shared
+
+
+def _autoreset_mode(envs: gym.vector.VectorEnv[Any, Any, Any]) -> AutoresetMode:
+    mode = AutoresetMode(envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
+    if mode is AutoresetMode.DISABLED:
+        raise ValueError("collect needs an environment that resets itself: NEXT_STEP or SAME_STEP")
+    return mode
+
+
+def _action_masks(observations: Observations, infos: dict[str, Any]) -> _BoolArray | None:
+    masks = infos.get("action_mask")
+    if masks is None and isinstance(observations, Mapping):
+        masks = observations.get("action_mask")
+    return None if masks is None else np.asarray(masks).astype(np.bool_)
+
+
+def _expert_actions(infos: dict[str, Any], active: _BoolArray, step: int) -> Actions:
+    expert = infos.get("expert_action")
+    if expert is None:
+        raise ValueError(
+            'follow_expert needs info["expert_action"], which this environment does not give; '
+            "textgym environments do with demonstrations=True"
+        )
+    if (expert[active] < 0).any():
+        slot = int(np.flatnonzero(active & (expert < 0))[0])
+        raise ValueError(f"slot {slot} has no expert action at step {step} of the rollout")
+    zeros = np.zeros(len(active), np.float32)
+    return Actions(np.where(active, expert, 0).astype(np.int64), zeros, zeros)
+
+
+def _replace_rows(
+    observations: Observations, final: NDArray[np.object_], rows: _BoolArray
+) -> Observations:
+    """The observations with those of ``rows`` taken from Gymnasium's ``info["final_obs"]``."""
+    if isinstance(observations, Mapping):
+        replaced = {key: np.array(value) for key, value in observations.items()}
+        for slot in np.flatnonzero(rows):
+            for key, value in replaced.items():
+                value[slot] = final[slot][key]
+        return replaced
+    array = np.array(observations)
+    for slot in np.flatnonzero(rows):
+        array[slot] = final[slot]
+    return array
+
+
+def slot_info(infos: Mapping[str, Any], slot: int) -> dict[str, Any]:
+    """One slot's part of infos in Gymnasium's vector form.
+
+    Args:
+        infos: Arrays by key, each with a mask ``"_key"`` of the slots that have it; mappings of
+            such arrays inside. The action mask is left out.
+        slot: Which slot.
+
+    Returns:
+        The slot's values; NumPy scalars become Python's.
+    """
+    info: dict[str, Any] = {}
+    for key, value in infos.items():
+        present = infos.get(f"_{key}")
+        if key == "action_mask" or key.startswith("_"):
+            continue
+        if present is not None and not present[slot]:
+            continue
+        if isinstance(value, Mapping):
+            info[key] = slot_info(value, slot)
+        else:
+            item = value[slot]
+            info[key] = item.item() if isinstance(item, np.generic) else copy(item)
+    return info
