@@ -129,8 +129,8 @@ class _Rollout:
         if ended.any():
             cut = ended & truncated & ~terminated
             final_values = self._final_values(cut if bootstrap else np.zeros_like(cut))
-            for slot in np.flatnonzero(ended):
-                self._close(int(slot), terminated, truncated, final_values)
+            for index in np.flatnonzero(ended):
+                self._close(int(index), terminated, truncated, final_values)
         if not self._same_step:
             self._resetting = done
 
