@@ -13,12 +13,18 @@ from textgym.rewards.combine import Combined, FunctionReward
 RewardSpec = str | Mapping[Any, float] | Callable[[str, Any], float] | Reward
 
 REWARDS: dict[str, str] = {
-    "constant": "textgym.rewards.controls:Constant",
+    "bleu": "textgym.rewards.bleu:Bleu",
+    "chrf": "textgym.rewards.chrf:Chrf",
+    "chrf++": "textgym.rewards.chrf:ChrfPlusPlus",
+    "rouge_1": "textgym.rewards.rouge:Rouge1",
+    "rouge_2": "textgym.rewards.rouge:Rouge2",
+    "rouge_l": "textgym.rewards.rouge:RougeL",
     "exact_match": "textgym.rewards.matching:ExactMatch",
+    "constant": "textgym.rewards.controls:Constant",
 }
 """Each bundled reward's name to ``module:Class``; the class needs no arguments."""
 
-ALIASES: dict[str, str] = {}
+ALIASES: dict[str, str] = {"chrfpp": "chrf++"}
 """Other spellings of names in `REWARDS`."""
 
 

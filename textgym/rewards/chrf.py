@@ -1,0 +1,228 @@
+"""chrF and chrF++ of one text, equal to sacreBLEU's `CHRF.sentence_score` / 100."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from textgym.rewards.base import ExampleLike, Stream
+from textgym.rewards.incremental import ReferenceReward
+from textgym.rewards.ngrams import NgramIndex, NgramMatcher
+
+_PUNCTUATION = frozenset(string.punctuation)
+_EPSILON = 1e-16
+
+
+@dataclass(frozen=True, slots=True)
+class ChrfReference:
+    """One reference as chrF sees it; `totals[n]` counts its n-grams, characters' then words'."""
+
+    characters: NgramIndex
+    words: NgramIndex
+    totals: tuple[int, ...]
+
+
+class Chrf(ReferenceReward[tuple[ChrfReference, ...]]):
+    """chrF (Popović 2015): the F-score of character n-grams, in [0, 1], best over references.
+
+    Args:
+        char_order: the longest character n-gram, at least 1.
+        word_order: the longest word n-gram; 0 is chrF, 2 is chrF++ (Popović 2017).
+        beta: how many times recall counts as much as precision, above 0.
+        whitespace: whether whitespace characters belong to the n-grams.
+        eps_smoothing: average the orders' F-scores, with a tiny value where an order is empty
+            (as chrF++.py and Moses do), instead of averaging precision and recall over the
+            orders that text and reference both have.
+
+    Raises:
+        ValueError: an order or beta out of its range.
+    """
+
+    name = "chrf"
+
+    def __init__(
+        self,
+        *,
+        char_order: int = 6,
+        word_order: int = 0,
+        beta: float = 2.0,
+        whitespace: bool = False,
+        eps_smoothing: bool = False,
+    ) -> None:
+        super().__init__()
+        if char_order < 1 or word_order < 0 or not beta > 0:
+            raise ValueError(
+                "chrF needs char_order >= 1, word_order >= 0 and beta > 0, got "
+                f"{char_order}, {word_order} and {beta}"
+            )
+        self.char_order = char_order
+        self.word_order = word_order
+        self.beta = beta
+        self.whitespace = whitespace
+        self.eps_smoothing = eps_smoothing
+
+    @property
+    def signature(self) -> str:
+        """The options, named as in sacreBLEU's signature."""
+        return (
+            f"{self.name}(case=mixed, eff={'no' if self.eps_smoothing else 'yes'}, "
+            f"nc={self.char_order}, nw={self.word_order}, "
+            f"space={'yes' if self.whitespace else 'no'}, beta={self.beta:g})"
+        )
+
+    def prepare(self, references: tuple[str, ...]) -> tuple[ChrfReference, ...]:
+        """Index each reference's character and word n-grams."""
+        return tuple(self._prepare_one(reference) for reference in references)
+
+    def _prepare_one(self, reference: str) -> ChrfReference:
+        characters = reference if self.whitespace else "".join(reference.split())
+        words = split_words(reference) if self.word_order else []
+        totals = [max(len(characters) - n, 0) for n in range(self.char_order)]
+        totals += [max(len(words) - n, 0) for n in range(self.word_order)]
+        return ChrfReference(
+            NgramIndex([characters], self.char_order),
+            NgramIndex([words], self.word_order),
+            tuple(totals),
+        )
+
+    def stream(self, example: ExampleLike) -> Stream:
+        """Follow one text; characters are final at once, only the last word is not."""
+        return _ChrfStream(self, self.prepared(example))
+
+    def from_statistics(
+        self, matches: Sequence[int], totals: Sequence[int], reference_totals: Sequence[int]
+    ) -> float:
+        """The F-score from its sufficient statistics (Popović 2017, equation 1).
+
+        Args:
+            matches: clipped matches by order, characters' orders and then words'.
+            totals: n-grams in the text by order.
+            reference_totals: n-grams in the reference by order.
+
+        Returns:
+            The F-score in [0, 1]; 0 where nothing matches.
+        """
+        if self.eps_smoothing:
+            return self._smoothed(matches, totals, reference_totals)
+        precision = recall = 0.0
+        orders = 0
+        for correct, total, expected in zip(matches, totals, reference_totals, strict=True):
+            if total and expected:
+                precision += correct / total
+                recall += correct / expected
+                orders += 1
+        if not precision:
+            return 0.0
+        precision, recall = precision / orders, recall / orders
+        factor = self.beta**2
+        return (1 + factor) * precision * recall / (factor * precision + recall)
+
+    def _smoothed(
+        self, matches: Sequence[int], totals: Sequence[int], reference_totals: Sequence[int]
+    ) -> float:
+        factor = self.beta**2
+        score = 0.0
+        for correct, total, expected in zip(matches, totals, reference_totals, strict=True):
+            precision = correct / total if total and expected else _EPSILON
+            recall = correct / expected if expected else _EPSILON
+            denominator = factor * precision + recall
+            if denominator > 0:
+                score += (1 + factor) * precision * recall / denominator
+            else:
+                score += _EPSILON
+        return score / len(matches)
+
+
+class ChrfPlusPlus(Chrf):
+    """chrF++ (Popović 2017): chrF with word unigrams and bigrams; `Chrf` tells the options."""
+
+    name = "chrf++"
+
+    def __init__(
+        self,
+        *,
+        char_order: int = 6,
+        word_order: int = 2,
+        beta: float = 2.0,
+        whitespace: bool = False,
+        eps_smoothing: bool = False,
+    ) -> None:
+        super().__init__(
+            char_order=char_order,
+            word_order=word_order,
+            beta=beta,
+            whitespace=whitespace,
+            eps_smoothing=eps_smoothing,
+        )
+
+
+class _ChrfStream(Stream):
+    def __init__(self, reward: Chrf, references: tuple[ChrfReference, ...]) -> None:
+        self._reward = reward
+        self._reference_totals = [reference.totals for reference in references]
+        self._characters = [NgramMatcher(reference.characters) for reference in references]
+        self._words = [NgramMatcher(reference.words) for reference in references]
+        self._unread = ""  # what the character matchers have not seen
+        self._last_word = ""  # what the word matchers hold as tentative
+        self._stale = True
+        self._score = 0.0
+
+    def append(self, text: str) -> None:
+        if text:
+            self._unread += text
+            self._stale = True
+
+    def score(self) -> float:
+        if self._stale:
+            self._advance()
+            self._score = self._compute()
+            self._stale = False
+        return self._score
+
+    def _advance(self) -> None:
+        text, self._unread = self._unread, ""
+        characters = text if self._reward.whitespace else "".join(text.split())
+        for matcher in self._characters:
+            matcher.advance(characters, "")
+        if self._reward.word_order:
+            final, tentative, self._last_word = _split_last_word(self._last_word + text)
+            for matcher in self._words:
+                matcher.advance(final, tentative)
+
+    def _compute(self) -> float:
+        reward = self._reward
+        totals = _totals(self._characters[0].length, reward.char_order)
+        totals += _totals(self._words[0].length, reward.word_order)
+        rows = zip(self._characters, self._words, self._reference_totals, strict=True)
+        return max(
+            reward.from_statistics(characters.matches + words.matches, totals, reference_totals)
+            for characters, words, reference_totals in rows
+        )
+
+
+def split_words(text: str) -> list[str]:
+    """The words of chrF++: punctuation at a word's end, or else at its start, stands alone."""
+    words: list[str] = []
+    for word in text.split():
+        if len(word) == 1:
+            words.append(word)
+        elif word[-1] in _PUNCTUATION:
+            words += [word[:-1], word[-1]]
+        elif word[0] in _PUNCTUATION:
+            words += [word[0], word[1:]]
+        else:
+            words.append(word)
+    return words
+
+
+def _split_last_word(text: str) -> tuple[list[str], list[str], str]:
+    """The final words, the tentative ones, and the unfinished word they came from."""
+    if not text or text[-1].isspace():
+        return split_words(text), [], ""
+    unfinished = text.split()[-1]
+    return split_words(text[: -len(unfinished)]), split_words(unfinished), unfinished
+
+
+def _totals(length: int, order: int) -> list[int]:
+    return [max(length - n, 0) for n in range(order)]
