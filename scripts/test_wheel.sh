@@ -14,5 +14,4 @@ mkdir "$work/run"
 cp -r "$root/tests" "$root/benchmarks" "$root/pyproject.toml" "$root/README.md" "$root/setup.cfg" "$work/run/"
 cd "$work/run"
 "$work/venv/bin/python" -c "import textgym, textgym_agents; print(textgym.__file__)"
-TEXTGYM_TEST_INSTALLED=1 TEXTGYM_REPO="$root" \
-    "$work/venv/bin/python" -m pytest -o pythonpath= -q "$@"
+"$work/venv/bin/python" -m pytest -o pythonpath= -q "$@"
