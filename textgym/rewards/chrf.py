@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from textgym.rewards.base import ExampleLike, Stream
-from textgym.rewards.incremental import ReferenceReward
+from textgym.rewards.incremental import ReferenceReward, split_words
 from textgym.rewards.ngrams import NgramIndex, NgramMatcher
 
 _PUNCTUATION = frozenset(string.punctuation)
@@ -77,7 +77,7 @@ class Chrf(ReferenceReward[tuple[ChrfReference, ...]]):
 
     def _prepare_one(self, reference: str) -> ChrfReference:
         characters = reference if self.whitespace else "".join(reference.split())
-        words = split_words(reference) if self.word_order else []
+        words = _words(reference.split()) if self.word_order else []
         totals = [max(len(characters) - n, 0) for n in range(self.char_order)]
         totals += [max(len(words) - n, 0) for n in range(self.word_order)]
         return ChrfReference(
@@ -164,7 +164,7 @@ class _ChrfStream(Stream):
         self._characters = [NgramMatcher(reference.characters) for reference in references]
         self._words = [NgramMatcher(reference.words) for reference in references]
         self._unread = ""  # what the character matchers have not seen
-        self._last_word = ""  # what the word matchers hold as tentative
+        self._last_word = ""  # the unfinished word, tentative in the word matchers
         self._stale = True
         self._score = 0.0
 
@@ -186,9 +186,9 @@ class _ChrfStream(Stream):
         for matcher in self._characters:
             matcher.advance(characters, "")
         if self._reward.word_order:
-            final, tentative, self._last_word = _split_last_word(self._last_word + text)
+            final, tentative, self._last_word = split_words(self._last_word + text)
             for matcher in self._words:
-                matcher.advance(final, tentative)
+                matcher.advance(_words(final), _words(tentative))
 
     def _compute(self) -> float:
         reward = self._reward
@@ -201,10 +201,10 @@ class _ChrfStream(Stream):
         )
 
 
-def split_words(text: str) -> list[str]:
+def _words(parts: Sequence[str]) -> list[str]:
     """The words of chrF++: punctuation at a word's end, or else at its start, stands alone."""
     words: list[str] = []
-    for word in text.split():
+    for word in parts:
         if len(word) == 1:
             words.append(word)
         elif word[-1] in _PUNCTUATION:
@@ -214,14 +214,6 @@ def split_words(text: str) -> list[str]:
         else:
             words.append(word)
     return words
-
-
-def _split_last_word(text: str) -> tuple[list[str], list[str], str]:
-    """The final words, the tentative ones, and the unfinished word they came from."""
-    if not text or text[-1].isspace():
-        return split_words(text), [], ""
-    unfinished = text.split()[-1]
-    return split_words(text[: -len(unfinished)]), split_words(unfinished), unfinished
 
 
 def _totals(length: int, order: int) -> list[int]:

@@ -102,3 +102,13 @@ class TokenStream(Stream):
     @abstractmethod
     def _compute(self) -> float:
         """The score from the matchers' statistics."""
+
+
+def split_words(text: str) -> tuple[list[str], list[str], str]:
+    """Words between whitespace: the final ones, the unfinished one, and that one as text."""
+    words = text.split()
+    if not words or text[-1].isspace():
+        return words, [], ""
+    last = words[-1]
+    del words[-1]
+    return words, [last], last

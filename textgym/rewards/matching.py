@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import eq
+
 from textgym.rewards.base import ExampleLike, PerTextReward, Stream, references_of
+from textgym.rewards.incremental import ReferenceReward, TokenStream, split_words
 
 
 class ExactMatch(PerTextReward):
@@ -51,3 +55,70 @@ def _agrees(reference: str, start: int, text: str) -> bool:
     expected = reference[start : start + len(text)]
     rest = text[len(expected) :]
     return text.startswith(expected) and not rest.strip()
+
+
+class TokenAccuracy(ReferenceReward[tuple[tuple[str, ...], ...]]):
+    """The share of positions at which text and reference have the same word, in [0, 1].
+
+    Words are separated by whitespace. Equal positions are divided by the longer one's number
+    of words, so that missing and surplus words count as wrong; the best reference counts. Two
+    texts without a word are equal: 1.
+    """
+
+    name = "token_accuracy"
+
+    @property
+    def signature(self) -> str:
+        """The name and what a word and the denominator are."""
+        return f"{self.name}(words=whitespace, over=longer)"
+
+    def prepare(self, references: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        """Split the references into words."""
+        return tuple(tuple(reference.split()) for reference in references)
+
+    def stream(self, example: ExampleLike) -> Stream:
+        """Follow one text; only the last word is tentative."""
+        return _TokenAccuracyStream(self.prepared(example))
+
+
+class PositionMatcher:
+    """Counts the positions at which a growing sequence equals a reference.
+
+    Attributes:
+        matches: equal positions so far.
+        length: tokens so far, the tentative ones included.
+    """
+
+    __slots__ = ("_reference", "_settled_length", "_settled_matches", "length", "matches")
+
+    def __init__(self, reference: tuple[str, ...]) -> None:
+        self._reference = reference
+        self._settled_matches = self._settled_length = 0
+        self.matches = self.length = 0
+
+    def advance(self, final: Sequence[str], tentative: Sequence[str]) -> None:
+        """Replace the tentative tokens of the last call by `final` and then `tentative` ones."""
+        self._settled_matches += self._equal(final)
+        self._settled_length += len(final)
+        self.matches = self._settled_matches + self._equal(tentative)
+        self.length = self._settled_length + len(tentative)
+
+    def _equal(self, tokens: Sequence[str]) -> int:
+        start = self._settled_length
+        expected = self._reference[start : start + len(tokens)]
+        return sum(map(eq, tokens, expected))
+
+
+class _TokenAccuracyStream(TokenStream):
+    def __init__(self, references: tuple[tuple[str, ...], ...]) -> None:
+        self._positions = [PositionMatcher(reference) for reference in references]
+        super().__init__(split_words, self._positions)
+        self._lengths = [len(reference) for reference in references]
+
+    def _compute(self) -> float:
+        pairs = zip(self._positions, self._lengths, strict=True)
+        return max(_accuracy(each.matches, max(each.length, length)) for each, length in pairs)
+
+
+def _accuracy(matches: int, length: int) -> float:
+    return matches / length if length else 1.0

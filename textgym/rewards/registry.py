@@ -20,7 +20,11 @@ REWARDS: dict[str, str] = {
     "rouge_2": "textgym.rewards.rouge:Rouge2",
     "rouge_l": "textgym.rewards.rouge:RougeL",
     "exact_match": "textgym.rewards.matching:ExactMatch",
+    "token_accuracy": "textgym.rewards.matching:TokenAccuracy",
+    "length": "textgym.rewards.constraints:Length",
+    "coverage": "textgym.rewards.constraints:Coverage",
     "constant": "textgym.rewards.controls:Constant",
+    "random": "textgym.rewards.controls:Random",
 }
 """Each bundled reward's name to ``module:Class``; the class needs no arguments."""
 
