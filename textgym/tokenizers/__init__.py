@@ -23,15 +23,17 @@ __all__ = [
 ]
 
 BUNDLED = "bundled"
+SYMBOLS = "symbols:"
 
 
 def load_tokenizer(spec: Any = None) -> Tokenizer:
     """Return the tokenizer that `spec` names or is.
 
     Args:
-        spec: None or "bundled" for the byte-level BPE of this package; a `Tokenizer`; a Hugging
-            Face tokenizer object, fast or slow; the path of a `tokenizer.json`; a folder or a
-            name that `transformers.AutoTokenizer` knows (no remote code is run).
+        spec: None or "bundled" for the byte-level BPE of this package; "symbols:a b c" for a
+            `SymbolTokenizer`; a `Tokenizer`; a Hugging Face tokenizer object, fast or slow; the
+            path of a `tokenizer.json`; a folder or a name that `transformers.AutoTokenizer`
+            knows (no remote code is run).
 
     Raises:
         FileNotFoundError: If a path leads nowhere.
@@ -41,6 +43,8 @@ def load_tokenizer(spec: Any = None) -> Tokenizer:
     """
     if spec is None or spec == BUNDLED:
         return _bundled()
+    if isinstance(spec, str) and spec.startswith(SYMBOLS):
+        return SymbolTokenizer(spec.removeprefix(SYMBOLS).split())
     if isinstance(spec, str | Path):
         return _from_name(str(spec))
     if isinstance(spec, Tokenizer):

@@ -1,0 +1,71 @@
+"""Tasks: where prompts and references come from. A task knows text only."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from textgym.tasks.base import SPLITS, Example, ProceduralTask, Task
+
+__all__ = ["SPLITS", "TASKS", "Example", "ProceduralTask", "Task", "load_task"]
+
+TASKS: dict[str, str] = {
+    "copy": "textgym.tasks.symbols:CopyTask",
+    "reverse": "textgym.tasks.symbols:ReverseTask",
+    "sort": "textgym.tasks.symbols:SortTask",
+    "tiny": "textgym.tasks.tiny:TinyTask",
+    "translation": "textgym.tasks.translation:TranslationTask",
+    "pairs": "textgym.tasks.pairs:PairsTask",
+}
+"""The bundled tasks: name -> "module:Class". A new task is one file and a row here."""
+
+
+def load_task(spec: Any, *, level: str | None = None, **kwargs: Any) -> Task:
+    """Return the task that `spec` names or is.
+
+    Args:
+        spec: A name in `TASKS`; "module:Class" of a task of your own; the path of a file (.jsonl,
+            .json, .csv, .tsv, each also with .gz, or .parquet); a `datasets.Dataset` or
+            `DatasetDict`; rows (mappings) in a list; a mapping of splits to such sources; or a
+            `Task`.
+        level: The difficulty, where the task has levels.
+        **kwargs: The task's other constructor arguments, for files those of `FileTask`.
+
+    Raises:
+        FileNotFoundError: If a path leads nowhere.
+        TypeError: If `spec` is none of these.
+        ValueError: If a name or a level is unknown, or what the file holds is not usable.
+    """
+    if isinstance(spec, Task):
+        if kwargs or level is not None:
+            raise ValueError(f"task {spec.name!r} is made already: pass its options when making it")
+        return spec
+    if isinstance(spec, str) and spec in TASKS:
+        return _make(TASKS[spec], spec, level, kwargs)
+    if isinstance(spec, str) and not Path(spec).suffix:
+        if ":" not in spec:
+            raise ValueError(
+                f"there is no task {spec!r}: it is neither one of {', '.join(TASKS)} nor a path "
+                "that ends in .jsonl, .json, .csv, .tsv (or these and .gz) or .parquet"
+            )
+        return _make(spec, spec, level, kwargs)
+    if not isinstance(spec, Iterable | Path):
+        raise TypeError(f"a task is a name, a path, a dataset or a Task, not {type(spec)!r}")
+    return _make("textgym.tasks.files:FileTask", str(spec)[:80], level, {"source": spec, **kwargs})
+
+
+def _make(target: str, name: str, level: str | None, kwargs: dict[str, Any]) -> Task:
+    module, _, attribute = target.partition(":")
+    try:
+        made = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"task {name!r}: {target!r} cannot be imported: {error}") from error
+    if level is not None:
+        if "level" not in inspect.signature(made).parameters:
+            raise ValueError(f"task {name!r} has no levels, so level={level!r} means nothing to it")
+        kwargs = {"level": level, **kwargs}
+    task: Task = made(**kwargs)
+    return task
