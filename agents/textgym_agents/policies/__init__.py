@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from textgym_agents.policies.base import (
     Actions,
     ArrayStore,
@@ -15,9 +18,14 @@ from textgym_agents.policies.base import (
 from textgym_agents.policies.mlp import MLPPolicy
 from textgym_agents.policies.sampling import Sampling
 
+if TYPE_CHECKING:
+    from textgym_agents.policies.causal_lm import CausalLMPolicy
+    from textgym_agents.policies.models import load_causal_lm, small_gpt2
+
 __all__ = [
     "Actions",
     "ArrayStore",
+    "CausalLMPolicy",
     "Contexts",
     "Episode",
     "Evaluation",
@@ -26,4 +34,19 @@ __all__ = [
     "Observations",
     "Policy",
     "Sampling",
+    "load_causal_lm",
+    "small_gpt2",
 ]
+
+_WITH_TRANSFORMERS = {
+    "CausalLMPolicy": "textgym_agents.policies.causal_lm",
+    "load_causal_lm": "textgym_agents.policies.models",
+    "small_gpt2": "textgym_agents.policies.models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs transformers when it is asked for."""
+    if name not in _WITH_TRANSFORMERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_WITH_TRANSFORMERS[name]), name)

@@ -197,6 +197,10 @@ class Policy(nn.Module, ABC):
             Tensors of ``M = sum(T_i)`` entries, the episodes' steps one after another.
         """
 
+    def forward(self, episodes: Sequence[Episode]) -> Evaluation:
+        """`evaluate`, as a module that wrappers such as DistributedDataParallel call."""
+        return self.evaluate(episodes)
+
     def make_store(self, num_envs: int) -> ObservationStore:
         """A fresh store for a rollout in ``num_envs`` slots."""
         return ArrayStore(num_envs)

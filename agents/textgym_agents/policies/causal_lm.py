@@ -1,0 +1,342 @@
+"""Any transformers decoder as a policy over token contexts."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
+
+from textgym_agents.policies.base import (
+    Actions,
+    Contexts,
+    Episode,
+    Evaluation,
+    Observations,
+    ObservationStore,
+    Policy,
+)
+from textgym_agents.policies.context_cache import ContextCache
+from textgym_agents.policies.contexts import ContextStore, read_contexts
+from textgym_agents.policies.masks import flat_masks, legal_actions
+from textgym_agents.policies.sampling import Sampling, choose, entropy, gather, process_logits
+
+_IntArray = NDArray[np.int64]
+
+
+class CausalLMPolicy(Policy):
+    """A decoder language model: the next token is the action, the context the observation.
+
+    Observations are int64 ``[N, W]`` contexts, right-padded with ``pad_id``, or a mapping with
+    ``input_ids`` and ``attention_mask`` of that shape. The padding is never fed to the model.
+    Dropout stays off, so that acting and evaluating see the same distribution.
+
+    Acting keeps a key-value cache between calls (`ContextCache`): a context that extends the
+    slot's last one costs its new tokens, another one costs itself. Changed weights make the
+    cache stale, which is found out from the parameters' version counters; a change behind
+    PyTorch's back (``parameter.data``) needs `clear_cache`. Models whose attention is not plain
+    causal attention with position ids (ALiBi, sliding windows shorter than the contexts, state
+    spaces) are computed anew at each step.
+
+    Args:
+        model: A transformers decoder with a language-model head.
+        pad_id: Marks the padding in observations; may lie outside the vocabulary.
+        num_actions: Actions are the ids below it; None: the model's whole vocabulary.
+        sampling: Temperature, top-k and top-p.
+        value_head: Add a linear value head (weights start at 0) on the last hidden state;
+            False: all values are 0.
+        cache: Keep keys and values between calls of `act`.
+        cache_slack: Buffer columns beyond the longest context: more move the buffers less often
+            and take more memory.
+
+    Raises:
+        ValueError: If ``num_actions`` exceeds the model's vocabulary.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        pad_id: int,
+        *,
+        num_actions: int | None = None,
+        sampling: Sampling | None = None,
+        value_head: bool = True,
+        cache: bool = True,
+        cache_slack: int = 32,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        config = model.config.get_text_config(decoder=True)
+        self._num_layers = int(config.num_hidden_layers)
+        self._max_positions = getattr(config, "max_position_embeddings", None)
+        self._num_embeddings = _num_embeddings(model)
+        self.num_actions = self._num_embeddings if num_actions is None else num_actions
+        if self.num_actions > self._num_embeddings:
+            raise ValueError(
+                f"the environment has {self.num_actions:,} actions (token ids) but the model "
+                f"embeds only {self._num_embeddings:,}; use the model's own tokenizer in the "
+                "environment, or model.resize_token_embeddings"
+            )
+        self.pad_id = pad_id
+        self.sampling = sampling or Sampling()
+        width = int(_output_head(model).weight.shape[-1])
+        self.value_head = _zero_linear(width).to(model.device) if value_head else None
+        self._cache_wanted = cache
+        self._cache_slack = cache_slack
+        self._cache: ContextCache | None = None
+        self._cached_weights: tuple[tuple[int, int], ...] = ()
+        self._weights = list(model.parameters())
+        self.train(self.training)
+
+    @classmethod
+    def from_env(
+        cls, envs: gym.vector.VectorEnv[Any, Any, Any], model: PreTrainedModel, **kwargs: Any
+    ) -> CausalLMPolicy:
+        """A policy for a text environment.
+
+        Args:
+            envs: Names its padding id in ``envs.metadata["pad_id"]``; its actions are token ids.
+            model: A transformers decoder.
+            **kwargs: Go to the constructor.
+
+        Raises:
+            ValueError: If the environment names no padding id, its actions are not token ids
+                from 0 on, or they or its contexts exceed the model.
+        """
+        if "pad_id" not in envs.metadata:
+            raise ValueError(
+                'the environment does not name its padding id in metadata["pad_id"]; '
+                "build CausalLMPolicy(model, pad_id=...) by hand"
+            )
+        space = envs.single_action_space
+        if not isinstance(space, gym.spaces.Discrete) or space.start != 0:
+            raise ValueError(f"actions must be token ids, Discrete from 0 on; got {space}")
+        policy = cls(model, int(envs.metadata["pad_id"]), num_actions=int(space.n), **kwargs)
+        observation = envs.single_observation_space
+        if isinstance(observation, gym.spaces.Dict):
+            observation = observation["input_ids"]
+        # The last action is chosen one token before the observation is full.
+        policy._check_length(int((observation.shape or (1,))[0]) - 1)
+        return policy
+
+    def train(self, mode: bool = True) -> CausalLMPolicy:
+        """Set the training flag, but keep the language model's dropout off."""
+        super().train(mode)
+        self.model.train(False)
+        return self
+
+    def clear_cache(self) -> None:
+        """Forget all keys and values, as after a change of weights."""
+        self._cache = None
+
+    def make_store(self, num_envs: int) -> ObservationStore:
+        """A store of O(tokens) memory an episode: `Contexts`."""
+        return ContextStore(num_envs, self.pad_id)
+
+    @torch.inference_mode()
+    def act(
+        self,
+        observations: Observations,
+        *,
+        action_masks: NDArray[np.bool_] | None = None,
+        active: NDArray[np.bool_] | None = None,
+        generator: torch.Generator | None = None,
+        deterministic: bool = False,
+    ) -> Actions:
+        """Choose one token a slot; see `Policy.act`."""
+        tokens, lengths = read_contexts(observations, self.pad_id)
+        active = np.ones(len(tokens), np.bool_) if active is None else active
+        mask = legal_actions(action_masks, active, self.num_actions, self.device)
+        if not active.any():
+            return _arbitrary(mask, len(tokens))
+        self._check(tokens, lengths, active)
+        logits, values = self._last_tokens(tokens, lengths, active)
+        log_probs = process_logits(logits, self.sampling, mask)
+        actions = choose(log_probs, generator, deterministic)
+        chosen = gather(log_probs, actions).cpu().numpy()
+        if not np.isfinite(chosen[active]).all():
+            raise ValueError("the model's logits are not finite; were its weights NaN?")
+        return Actions(
+            actions.cpu().numpy(),
+            np.where(active, chosen, np.float32(0)),
+            np.where(active, values.cpu().numpy(), np.float32(0)),
+        )
+
+    def evaluate(self, episodes: Sequence[Episode]) -> Evaluation:
+        """Evaluate every step of the episodes in one forward pass; see `Policy.evaluate`."""
+        contexts = [_contexts(episode) for episode in episodes]
+        width = max(len(context.tokens) for context in contexts)
+        self._check_length(width)
+        ids = np.zeros((len(contexts), width), np.int64)
+        for row, context in enumerate(contexts):
+            ids[row, : len(context.tokens)] = context.tokens
+        steps = np.concatenate([row * width + c.lengths - 1 for row, c in enumerate(contexts)])
+        device = self.device
+        hidden, logits = self._whole(
+            torch.from_numpy(ids).to(device), torch.from_numpy(steps).to(device)
+        )
+        actions = torch.from_numpy(np.concatenate([e.actions for e in episodes])).to(device)
+        mask = flat_masks(episodes, self.num_actions, device)
+        log_probs = process_logits(logits, self.sampling, mask, keep=actions)
+        return Evaluation(gather(log_probs, actions), entropy(log_probs), self._values(hidden))
+
+    def _last_tokens(
+        self, tokens: _IntArray, lengths: _IntArray, active: NDArray[np.bool_]
+    ) -> tuple[Tensor, Tensor]:
+        """Logits ``[N, V]`` and values ``[N]`` after each active context, 0 elsewhere."""
+        if self._cache_wanted and supports_cache(self.model, tokens.shape[1]):
+            slots, hidden, logits = self._fresh_cache(tokens).step(tokens, lengths, active)
+        else:
+            slots = np.flatnonzero(active)
+            width = int(lengths[slots].max())
+            ids = torch.from_numpy(np.ascontiguousarray(tokens[slots, :width])).to(self.device)
+            last = np.arange(len(slots)) * width + lengths[slots] - 1
+            hidden, logits = self._whole(ids, torch.from_numpy(last).to(self.device))
+        values = self._values(hidden)
+        if len(slots) == len(tokens):
+            return logits, values
+        where = torch.from_numpy(slots).to(self.device)
+        return (
+            logits.new_zeros((len(tokens), logits.shape[1])).index_copy_(0, where, logits),
+            values.new_zeros(len(tokens)).index_copy_(0, where, values),
+        )
+
+    def _fresh_cache(self, tokens: _IntArray) -> ContextCache:
+        """The cache, emptied if the weights or the shape of the observations have changed."""
+        weights = tuple([(p._version, p.data_ptr()) for p in self._weights])
+        cache = self._cache
+        if cache is None or cache.shape != tokens.shape or weights != self._cached_weights:
+            cache = ContextCache(
+                self._step,
+                num_layers=self._num_layers,
+                num_slots=tokens.shape[0],
+                width=tokens.shape[1],
+                slack=self._cache_slack,
+                dtype=self.model.dtype,
+                device=self.device,
+            )
+            self._cache, self._cached_weights = cache, weights
+        return cache
+
+    def _step(
+        self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Cache, select: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        return self._forward(
+            select,
+            input_ids=ids,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+        )
+
+    def _whole(self, ids: Tensor, select: Tensor) -> tuple[Tensor, Tensor]:
+        """Right-padded contexts ``[B, L]``: causal attention alone keeps the padding out."""
+        return self._forward(
+            select, input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False
+        )
+
+    def _forward(self, select: Tensor | None, **inputs: Any) -> tuple[Tensor, Tensor]:
+        """Hidden states ``[M, H]`` and logits ``[M, num_actions]`` at the selected tokens.
+
+        The head is applied there alone, by choosing its input; the model's own forward goes on
+        to do what it does to logits (scaling, soft caps).
+        """
+        hidden: list[Tensor] = []
+
+        def choose_input(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor]:
+            states = arguments[0].reshape(1, -1, arguments[0].shape[-1])
+            if select is not None:
+                states = states[:, select]
+            hidden.append(states[0])
+            return (states,)
+
+        with _output_head(self.model).register_forward_pre_hook(choose_input):
+            logits: Tensor = self.model(**inputs, return_dict=True).logits
+        return hidden[0], logits[0, :, : self.num_actions]
+
+    def _values(self, hidden: Tensor) -> Tensor:
+        if self.value_head is None:
+            return hidden.new_zeros(len(hidden), dtype=torch.float32)
+        values: Tensor = self.value_head(hidden.float()).squeeze(-1)
+        return values
+
+    def _check(self, tokens: _IntArray, lengths: _IntArray, active: NDArray[np.bool_]) -> None:
+        if (lengths[active] < 1).any():
+            slot = int(np.flatnonzero(active & (lengths < 1))[0])
+            raise ValueError(f"the context of slot {slot} is empty; a prompt needs a token")
+        self._check_length(int(lengths[active].max()))
+        if tokens.max() >= self._num_embeddings or tokens.min() < 0:
+            bad = int(tokens[(tokens >= self._num_embeddings) | (tokens < 0)][0])
+            raise ValueError(
+                f"a context holds the token id {bad}; the model embeds ids from 0 to "
+                f"{self._num_embeddings - 1:,}, and pad_id is {self.pad_id}"
+            )
+
+    def _check_length(self, length: int) -> None:
+        if self._max_positions is not None and length > self._max_positions:
+            raise ValueError(
+                f"a context of {length:,} tokens exceeds the model's "
+                f"max_position_embeddings={self._max_positions:,}; lower max_prompt_tokens or "
+                "max_new_tokens of the environment, or take a model with more positions"
+            )
+
+
+def supports_cache(model: PreTrainedModel, width: int) -> bool:
+    """Whether `ContextCache` computes what the model computes on contexts up to ``width``."""
+    config = model.config.get_text_config(decoder=True)
+    if "position_ids" not in inspect.signature(model.forward).parameters:
+        return False
+    if getattr(config, "alibi", False) or getattr(config, "is_encoder_decoder", False):
+        return False
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    window = getattr(config, "sliding_window", None) or width
+    return kinds <= {"full_attention", "sliding_attention"} and window >= width
+
+
+def _contexts(episode: Episode) -> Contexts:
+    if not isinstance(episode.observations, Contexts):
+        raise ValueError(
+            "a language-model policy evaluates episodes that its own store kept (Contexts), got "
+            f"observations of type {type(episode.observations).__name__}"
+        )
+    return episode.observations
+
+
+def _arbitrary(mask: Tensor | None, num_envs: int) -> Actions:
+    """The first legal action in every slot."""
+    actions = np.zeros(num_envs, np.int64)
+    if mask is not None:
+        actions = mask.int().argmax(dim=1).cpu().numpy()
+    zeros = np.zeros(num_envs, np.float32)
+    return Actions(actions, zeros, zeros)
+
+
+def _output_head(model: PreTrainedModel) -> nn.Linear:
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    if not isinstance(head, nn.Linear):
+        raise ValueError(
+            f"{type(model).__name__} has no linear language-model head; load it with "
+            "AutoModelForCausalLM"
+        )
+    return head
+
+
+def _num_embeddings(model: PreTrainedModel) -> int:
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, Tensor)
+    return len(weight)
+
+
+def _zero_linear(size: int) -> nn.Linear:
+    layer = nn.Linear(size, 1)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,184 @@
+"""Keys and values of a batch of growing contexts, in buffers that a step writes one column of.
+
+A buffer row belongs to one context, and a column to one step: a step writes the newest token of
+every row into the same column, so nothing is copied or concatenated. Which columns a row may
+attend to is a matter of its mask, and where a token stands in its text a matter of its position
+id; a column a row does not use costs it nothing but width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+_IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What a forward pass does with its new keys and values.
+
+    Attributes:
+        column: The first column it writes.
+        attend_from: The first column it attends to; None: to its own tokens alone.
+        rows: int64 ``[R]``, the rows it writes; None: all, in order.
+        source: int64 ``[R]``, which sequence of the batch goes to each row; None: the ``i``-th
+            to the ``i``-th.
+    """
+
+    column: int
+    attend_from: int | None
+    rows: Tensor | None = None
+    source: Tensor | None = None
+
+
+class BufferLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
+    """One layer's buffers, ``[rows, columns, heads, head width]``."""
+
+    is_sliding = False
+
+    def __init__(self, num_rows: int, num_columns: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._shape = (num_rows, num_columns)
+        self.write = Write(column=0, attend_from=None)
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Allocate the buffers; zeros, since whatever is masked must still be finite."""
+        self.keys = _zeros_like(key_states, self._shape)
+        self.values = _zeros_like(value_states, self._shape)
+        self.is_initialized = True
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """Store ``[B, heads, q, width]`` as `write` says; what to attend to, in that layout."""
+        if self.keys is None or self.values is None:
+            self.lazy_initialization(key_states, value_states)
+        assert self.keys is not None and self.values is not None
+        return self._store(self.keys, key_states), self._store(self.values, value_states)
+
+    def _store(self, buffer: Tensor, new: Tensor) -> Tensor:
+        write = self.write
+        end = write.column + new.shape[2]
+        states = new.transpose(1, 2)
+        if write.rows is None:
+            buffer[:, write.column : end] = states
+            return buffer[:, write.attend_from : end].transpose(1, 2)
+        buffer[write.rows, write.column : end] = (
+            states if write.source is None else states[write.source]
+        )
+        if write.attend_from is None:
+            return new
+        return buffer[write.rows, write.attend_from : end].transpose(1, 2)
+
+    def relayout(self, rows: Tensor, columns: Tensor, end: int, num_columns: int) -> None:
+        """Gather ``columns`` (int64 ``[R, C]``) of ``rows`` (``[R, 1]``), to end before ``end``."""
+        self._shape = (len(rows), num_columns)
+        if self.keys is not None and self.values is not None:
+            self.keys = self._gather(self.keys, rows, columns, end)
+            self.values = self._gather(self.values, rows, columns, end)
+
+    def _gather(self, buffer: Tensor, rows: Tensor, columns: Tensor, end: int) -> Tensor:
+        live = buffer[rows, columns]
+        if buffer.shape[:2] != self._shape:
+            buffer = buffer.new_zeros((*self._shape, *buffer.shape[2:]))
+        buffer[:, end - live.shape[1] : end] = live
+        return buffer
+
+    def get_seq_length(self) -> int:
+        """The number of columns that the next token attends to, besides its own."""
+        return 0 if self.write.attend_from is None else self.write.column - self.write.attend_from
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """The length and the offset of the mask that ``query_length`` new tokens need."""
+        return self.get_seq_length() + query_length, 0
+
+    def get_max_length(self) -> int:
+        """The number of columns."""
+        return self._shape[1]
+
+
+def _zeros_like(states: Tensor, shape: tuple[int, int]) -> Tensor:
+    return states.new_zeros((*shape, states.shape[1], states.shape[3]))
+
+
+class KeyValueBuffer:
+    """The buffers of all layers, the mask of each row, and the next free column.
+
+    Args:
+        num_layers: Decoder layers.
+        num_rows: Contexts.
+        num_columns: Columns to allocate.
+        dtype: The model's floating-point type, of the mask.
+        device: Where the buffers live.
+
+    Attributes:
+        head: The next column a step writes.
+        bias: ``[rows, columns]``, what is added to the attention scores: 0 where a row has a
+            token of its context, the lowest number elsewhere.
+        cache: What a transformers model takes as ``past_key_values``.
+    """
+
+    def __init__(
+        self,
+        num_layers: int,
+        num_rows: int,
+        num_columns: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self._layers = [BufferLayer(num_rows, num_columns) for _ in range(num_layers)]
+        self.cache = Cache(layers=list(self._layers))
+        self.never = torch.finfo(dtype).min
+        self.head = 0
+        self.num_columns = num_columns
+        self.bias = torch.full((num_rows, num_columns), self.never, dtype=dtype, device=device)
+
+    def plan(self, write: Write) -> Cache:
+        """The cache, which will do as ``write`` says in the next forward pass."""
+        for layer in self._layers:
+            layer.write = write
+        return self.cache
+
+    def show(self, rows: Tensor, first: _IntArray, lengths: _IntArray) -> None:
+        """Let each of the ``rows`` attend to exactly ``lengths`` more columns from ``first``."""
+        columns = np.arange(self.num_columns)
+        shown = (columns >= first[:, None]) & (columns < (first + lengths)[:, None])
+        old = self.bias[rows]
+        self.bias[rows] = old.masked_fill(torch.from_numpy(shown).to(old.device), 0.0)
+
+    def hide(self, rows: Tensor, from_column: _IntArray) -> None:
+        """Let each of the ``rows`` attend to nothing at or after its ``from_column``."""
+        hidden = np.arange(self.num_columns) >= from_column[:, None]
+        old = self.bias[rows]
+        self.bias[rows] = old.masked_fill(torch.from_numpy(hidden).to(old.device), self.never)
+
+    def relayout(
+        self, rows: _IntArray, columns: _IntArray, lengths: _IntArray, head: int, num_columns: int
+    ) -> None:
+        """Move the live columns so that each row's end right before the new head.
+
+        Args:
+            rows: ``[R]``, the old row of each new row.
+            columns: ``[R, C]``, the old columns, right-aligned; any column where there is none.
+            lengths: ``[R]``, how many of the ``C`` columns are live.
+            head: The new head, at least ``C``.
+            num_columns: The new number of columns, more than the head.
+        """
+        device = self.bias.device
+        where = torch.from_numpy(rows).to(device)[:, None]
+        index = torch.from_numpy(columns).to(device)
+        for layer in self._layers:
+            layer.relayout(where, index, head, num_columns)
+        self.head, self.num_columns = head, num_columns
+        live = (np.arange(num_columns) >= (head - lengths)[:, None]) & (
+            np.arange(num_columns) < head
+        )
+        self.bias = torch.full(
+            live.shape, self.never, dtype=self.bias.dtype, device=device
+        ).masked_fill_(torch.from_numpy(live).to(device), 0.0)
