@@ -1,0 +1,189 @@
+"""Checkpoints of a training run: a folder that is there whole or not at all.
+
+checkpoints/
+    iteration-00000050/
+        state.json               where the run is, its configuration, the policy's description
+        policy.safetensors       the weights; of a language model only what model/ lacks
+        model/                   a language model in Hugging Face's format
+        optimizer.safetensors    Adam's moments
+    latest                       the newest folder's name
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from textgym_agents.atomic import remove, replacing, write_json, write_text
+from textgym_agents.construction import load_policy, read_tensors, save_policy
+from textgym_agents.policies import Policy
+
+FORMAT = 1
+LATEST = "latest"
+_PREFIX = "iteration-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunState:
+    """Where a run is, and what run it is; all of it JSON.
+
+    Attributes:
+        iteration: Optimizer steps taken.
+        steps: Environment steps taken.
+        algorithm: The algorithm's name.
+        algorithm_config: Its configuration.
+        train_config: The run's configuration.
+        policy: What the policy is, as `construction.describe_policy` says it.
+    """
+
+    iteration: int = 0
+    steps: int = 0
+    algorithm: str
+    algorithm_config: Mapping[str, Any]
+    train_config: Mapping[str, Any]
+    policy: Mapping[str, Any]
+
+
+def save_checkpoint(
+    folder: Path,
+    policy: Policy,
+    optimizer: torch.optim.Optimizer,
+    state: RunState,
+    keep: int = 3,
+) -> Path:
+    """Write a checkpoint, make it the latest, and remove old ones.
+
+    If writing fails, the checkpoints of before are as they were.
+
+    Args:
+        folder: Holds the run's checkpoints.
+        policy: Its weights are saved.
+        optimizer: Its moments are saved.
+        state: Where the run is.
+        keep: How many checkpoints stay, this one included; 1 or more.
+
+    Returns:
+        The checkpoint's folder.
+    """
+    target = folder / f"{_PREFIX}{state.iteration:08d}"
+    with replacing(target) as temporary:
+        temporary.mkdir()
+        save_policy(policy, temporary)
+        tensors, groups = _flatten(optimizer)
+        save_file(tensors, temporary / "optimizer.safetensors")
+        write_json(
+            temporary / "state.json",
+            {"format": FORMAT, **asdict(state), "optimizer_groups": groups},
+        )
+    write_text(folder / LATEST, target.name + "\n")
+    older = sorted(path for path in folder.glob(f"{_PREFIX}*") if path != target)
+    for path in older[: max(len(older) - keep + 1, 0)]:
+        remove(path)
+    return target
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint folder that a path means.
+
+    Args:
+        path: A checkpoint, a folder of checkpoints, or a run's output folder.
+
+    Raises:
+        FileNotFoundError: There is none; says what was looked for.
+    """
+    if (path / "state.json").is_file():
+        return path
+    for folder in (path, path / "checkpoints"):
+        if (folder / LATEST).is_file():
+            named = folder / (folder / LATEST).read_text(encoding="utf-8").strip()
+            if not (named / "state.json").is_file():
+                raise FileNotFoundError(f"{folder / LATEST} names {named}, which is no checkpoint")
+            return named
+    raise FileNotFoundError(
+        f"no checkpoint at {path}: neither state.json, nor {LATEST}, nor checkpoints/{LATEST} "
+        "is there"
+    )
+
+
+def read_state(checkpoint: Path) -> RunState:
+    """Read where a checkpoint's run was.
+
+    Raises:
+        FileNotFoundError: There is no ``state.json``.
+        ValueError: It is not JSON, of another format, or lacks an entry.
+    """
+    raw = _read_json(checkpoint)
+    missing = [name for name in RunState.__dataclass_fields__ if raw.get(name) is None]
+    if missing:
+        raise ValueError(f"{checkpoint / 'state.json'} lacks {', '.join(missing)}")
+    return RunState(**{name: raw[name] for name in RunState.__dataclass_fields__})
+
+
+def load_checkpoint_policy(checkpoint: Path, device: str = "cpu") -> Policy:
+    """Build a checkpoint's policy from the folder alone.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: A file is damaged, or the weights do not fit the described policy.
+    """
+    return load_policy(read_state(checkpoint).policy, checkpoint).to(device)
+
+
+def load_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> None:
+    """Give the optimizer the moments and settings it had when the checkpoint was written.
+
+    Raises:
+        FileNotFoundError: There is no ``optimizer.safetensors``.
+        ValueError: The file is damaged, or its tensors are not of the parameters' shapes.
+    """
+    path = checkpoint / "optimizer.safetensors"
+    tensors = read_tensors(path)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, key = name.partition(".")
+        place = int(index)
+        if place >= len(parameters):
+            raise ValueError(
+                f"{path}: state for parameter {place}, but the policy has {len(parameters)}"
+            )
+        if tensor.ndim and tensor.shape != parameters[place].shape:
+            raise ValueError(
+                f"{path}: {key} of parameter {place} has shape {tuple(tensor.shape)}, the "
+                f"parameter {tuple(parameters[place].shape)}"
+            )
+        state.setdefault(place, {})[key] = tensor
+    groups = _read_json(checkpoint)["optimizer_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _flatten(
+    optimizer: torch.optim.Optimizer,
+) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
+    """An optimizer's state as tensors by ``"<parameter>.<key>"``, and its settings as JSON."""
+    state = optimizer.state_dict()
+    tensors = {
+        f"{index}.{key}": value.contiguous()
+        for index, entry in state["state"].items()
+        for key, value in entry.items()
+    }
+    return tensors, state["param_groups"]
+
+
+def _read_json(checkpoint: Path) -> dict[str, Any]:
+    path = checkpoint / "state.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"the checkpoint has no state.json: {path}")
+    try:
+        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if raw.get("format") != FORMAT:
+        raise ValueError(f"{path} has format {raw.get('format')!r}; this version reads {FORMAT}")
+    return raw

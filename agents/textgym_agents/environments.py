@@ -1,0 +1,46 @@
+"""Makes vector environments from Gymnasium ids whose slots can each be given a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import gymnasium as gym
+
+VectorEnv: TypeAlias = gym.vector.VectorEnv[Any, Any, Any]
+
+
+def make_envs(env_id: str, num_envs: int, env_kwargs: Mapping[str, Any] | None = None) -> VectorEnv:
+    """Make ``num_envs`` environments.
+
+    The environment's own vector form is used if it has one whose slots take a seed each, else
+    Gymnasium's `SyncVectorEnv` of single environments (CartPole's own vector form, for one,
+    takes a single seed).
+
+    Args:
+        env_id: A Gymnasium id; ``module:Name-v0`` imports the module first.
+        num_envs: Slots.
+        env_kwargs: Passed to the environment.
+
+    Raises:
+        ValueError: ``num_envs`` is less than 1.
+        gymnasium.error.Error: No such id, and whatever else `gymnasium.make_vec` raises.
+    """
+    if num_envs < 1:
+        raise ValueError(f"num_envs must be at least 1, got {num_envs}")
+    kwargs = dict(env_kwargs or {})
+    envs: VectorEnv = gym.make_vec(env_id, num_envs=num_envs, **kwargs)
+    if isinstance(envs.unwrapped, gym.vector.SyncVectorEnv) or _takes_seed_list(envs):
+        return envs
+    envs.close()
+    synced: VectorEnv = gym.make_vec(env_id, num_envs=num_envs, vectorization_mode="sync", **kwargs)
+    return synced
+
+
+def _takes_seed_list(envs: VectorEnv) -> bool:
+    seeds: Any = list(range(envs.num_envs))  # The base class's hint knows int alone.
+    try:
+        envs.reset(seed=seeds)
+    except (gym.error.Error, TypeError):
+        return False
+    return True

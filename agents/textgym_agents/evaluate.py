@@ -1,0 +1,140 @@
+"""How good a policy is: mean return over a number of episodes, with its 95% interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from textgym_agents.policies import Episode, Policy
+from textgym_agents.rollout import collect
+from textgym_agents.seeding import EVALUATION, iteration_seeds
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A sample's mean and how sure it is.
+
+    Attributes:
+        mean: Of the sample.
+        std: Standard deviation of the sample (n - 1 in the denominator; 0 for one value).
+        low: Lower end of the 95% interval, ``mean - 1.96 std / sqrt(n)``.
+        high: Upper end.
+        count: ``n``.
+    """
+
+    mean: float
+    std: float
+    low: float
+    high: float
+    count: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        """Estimate the mean of what the values are a sample of (normal approximation)."""
+        std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+        mean, half = float(np.mean(values)), 1.96 * std / math.sqrt(len(values))
+        return cls(mean, std, mean - half, mean + half, len(values))
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationResult:
+    """What an evaluation measured.
+
+    Attributes:
+        returns: Undiscounted return.
+        length: Steps an episode.
+        scores: One estimate for each float that every episode's final info names: ``score`` and
+            its components, of a text environment.
+        episodes: The episodes themselves; their ``info`` has the texts, if there are any.
+    """
+
+    returns: Estimate
+    length: Estimate
+    scores: dict[str, Estimate]
+    episodes: list[Episode]
+
+    def row(self, prefix: str = "") -> dict[str, float]:
+        """The main numbers by name, for a log."""
+        numbers = {
+            "return_mean": self.returns.mean,
+            "return_low": self.returns.low,
+            "return_high": self.returns.high,
+            "length_mean": self.length.mean,
+            **{name: estimate.mean for name, estimate in self.scores.items()},
+        }
+        return {prefix + name: value for name, value in numbers.items()}
+
+
+def evaluate(
+    envs: gym.vector.VectorEnv[Any, Any, Any],
+    policy: Policy,
+    *,
+    num_episodes: int,
+    seed: int = 0,
+    deterministic: bool = False,
+) -> EvaluationResult:
+    """Run a policy without changing it.
+
+    Each slot runs the same number of episodes and those beyond ``num_episodes`` are dropped by
+    their place, so that the choice does not depend on how they went. The same arguments give the
+    same episodes.
+
+    Args:
+        envs: A vector environment; it is reset.
+        policy: The policy.
+        num_episodes: Episodes, 1 or more.
+        seed: Seed of the environments and of the actions.
+        deterministic: Take the most probable actions instead of sampling.
+
+    Raises:
+        ValueError: ``num_episodes`` is less than 1.
+    """
+    if num_episodes < 1:
+        raise ValueError(f"num_episodes must be at least 1, got {num_episodes}")
+    seeds = iteration_seeds(seed, EVALUATION, envs.num_envs)
+    episodes = collect(
+        envs,
+        policy,
+        seeds=seeds.slots,
+        episodes_per_env=math.ceil(num_episodes / envs.num_envs),
+        generator=seeds.generator(policy.device),
+        deterministic=deterministic,
+    )[:num_episodes]
+    return EvaluationResult(
+        returns=Estimate.of([episode.total_reward for episode in episodes]),
+        length=Estimate.of([episode.num_steps for episode in episodes]),
+        scores={name: Estimate.of(values) for name, values in info_numbers(episodes).items()},
+        episodes=episodes,
+    )
+
+
+def info_numbers(episodes: Sequence[Episode]) -> dict[str, list[float]]:
+    """The floats that every episode's final info has, by name: one list entry an episode."""
+    names = [
+        name
+        for name, value in episodes[0].info.items()
+        if isinstance(value, Real) and not isinstance(value, (bool, int, np.integer))
+    ]
+    return {
+        name: [float(episode.info[name]) for episode in episodes]
+        for name in names
+        if all(name in episode.info for episode in episodes)
+    }
+
+
+def episode_row(episodes: Sequence[Episode]) -> dict[str, float]:
+    """A batch's mean return, length and info floats, for a log."""
+    returns = [episode.total_reward for episode in episodes]
+    return {
+        "episodes": len(episodes),
+        "return_mean": float(np.mean(returns)),
+        "return_std": float(np.std(returns)),
+        "length_mean": float(np.mean([episode.num_steps for episode in episodes])),
+        **{name: float(np.mean(values)) for name, values in info_numbers(episodes).items()},
+    }

@@ -1,0 +1,103 @@
+"""What a training run leaves in its output folder besides checkpoints.
+
+config.json     what was asked for
+log.jsonl       a row an iteration
+tensorboard/    the same for TensorBoard
+metrics.json    how it ended
+curve.png       mean return over environment steps
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from textgym_agents.atomic import write_json
+from textgym_agents.loggers import (
+    ConsoleLogger,
+    JsonLinesLogger,
+    Logger,
+    Row,
+    TensorBoardLogger,
+    read_rows,
+    save_learning_curve,
+)
+
+LOG = "log.jsonl"
+
+
+class RunRecord:
+    """Writes a run's rows wherever they are wanted.
+
+    Args:
+        output: The run's folder.
+        config: What was asked for, as JSON.
+        total_steps: Where the progress bar ends.
+        iteration: The last iteration already recorded; -1 for a new run.
+        steps: Environment steps taken until then.
+        tensorboard: Write events for TensorBoard, too.
+        progress: Show a progress bar.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        config: Mapping[str, Any],
+        *,
+        total_steps: int,
+        iteration: int = -1,
+        steps: int = 0,
+        tensorboard: bool = True,
+        progress: bool = True,
+    ) -> None:
+        self._output = output
+        write_json(output / "config.json", config)
+        self._loggers: list[Logger] = [JsonLinesLogger(output / LOG, iteration)]
+        if tensorboard:
+            purge = steps + 1 if iteration >= 0 else None
+            self._loggers.append(TensorBoardLogger(output / "tensorboard", purge))
+        if progress:
+            self._loggers.append(ConsoleLogger(total_steps))
+
+    def log(self, row: Row) -> None:
+        """Record a row everywhere."""
+        for logger in self._loggers:
+            logger.log(row)
+
+    def finish(self, metrics: Mapping[str, Any], final: Row, title: str) -> None:
+        """Write how the run ended, and its learning curve.
+
+        Args:
+            metrics: The contents of metrics.json.
+            final: A last point of the curve that is not in the log.
+            title: The picture's title.
+        """
+        write_json(self._output / "metrics.json", metrics)
+        rows: list[Row] = [*read_rows(self._output / LOG), final]
+        save_learning_curve(rows, self._output / "curve.png", title)
+
+    def close(self) -> None:
+        """Close every logger."""
+        for logger in self._loggers:
+            logger.close()
+
+
+def plain(value: Any) -> Any:
+    """A configuration as JSON: dataclasses become objects, paths strings.
+
+    What JSON has no form for (a Task object, a function) becomes the name of its type.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    kind = value if hasattr(value, "__qualname__") else type(value)
+    return f"{kind.__module__}.{kind.__qualname__}"

@@ -1,0 +1,203 @@
+"""A training run's parts: opened fresh or from a checkpoint, saved, and finished."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from textgym_agents.algorithms import ALGORITHMS, Algorithm, AlgorithmConfig
+from textgym_agents.checkpoint import (
+    RunState,
+    find_checkpoint,
+    load_optimizer,
+    read_state,
+    save_checkpoint,
+)
+from textgym_agents.construction import (
+    PolicyConfig,
+    build_policy,
+    check_fits,
+    describe_policy,
+    load_policy,
+    with_sampling,
+)
+from textgym_agents.environments import VectorEnv, make_envs
+from textgym_agents.policies import Policy, Sampling
+from textgym_agents.records import LOG, RunRecord, plain
+from textgym_agents.seeding import EVALUATION, iteration_seeds
+from textgym_agents.train_config import TrainConfig, check_same_run
+
+
+class Run:
+    """The parts of a run, and the counters that a checkpoint keeps.
+
+    Args:
+        config: The run.
+        algorithm: The algorithm's configuration.
+        stack: Closes environments and logs, and restores torch's threads.
+
+    Attributes:
+        iteration: Optimizer steps taken.
+        steps: Environment steps taken.
+        envs: For training.
+        eval_envs: For evaluation; the training ones where there is none.
+        learner: The algorithm with the policy.
+        record: Takes the rows.
+        started: `time.perf_counter` at the beginning.
+
+    Raises:
+        ValueError, FileExistsError, FileNotFoundError: See `train`.
+    """
+
+    def __init__(self, config: TrainConfig, algorithm: AlgorithmConfig, stack: ExitStack) -> None:
+        self.started = time.perf_counter()
+        self.config, self.algorithm = config, algorithm
+        self.name, learner_class = _learner_class(algorithm)
+        iteration_seeds(config.seed, EVALUATION, config.num_envs, algorithm.group_size)
+        if learner_class.follows_expert:
+            _require_plain_sampling(config.policy, self.name)
+        resumed = _checkpoint_to_resume(config)
+        stack.enter_context(_cpu_threads(config.threads))
+        self.envs = stack.enter_context(
+            closing(make_envs(config.env_id, config.num_envs, config.env_kwargs))
+        )
+        self.eval_envs = self._make_eval_envs(stack)
+        policy, self.description = self._make_policy(resumed)
+        self.learner = learner_class(policy, algorithm)
+        self.iteration = self.steps = 0
+        self._saved: tuple[int, Path] | None = None
+        if resumed is not None:
+            load_optimizer(resumed, self.learner.optimizer)
+            state = read_state(resumed)
+            self.iteration, self.steps = state.iteration, state.steps
+            self._saved = (state.iteration, resumed)
+        self.record = stack.enter_context(closing(self._open_record(resumed is not None)))
+
+    def save(self) -> Path:
+        """Write a checkpoint, unless this iteration has one; return its folder."""
+        if self._saved is None or self._saved[0] != self.iteration:
+            state = RunState(
+                iteration=self.iteration,
+                steps=self.steps,
+                algorithm=self.name,
+                algorithm_config=plain(self.algorithm),
+                train_config=plain(self.config),
+                policy=self.description,
+            )
+            path = save_checkpoint(
+                self.config.output / "checkpoints",
+                self.learner.policy,
+                self.learner.optimizer,
+                state,
+                keep=self.config.keep_checkpoints,
+            )
+            self._saved = (self.iteration, path)
+        return self._saved[1]
+
+    def finish(self, last: dict[str, float], checkpoint: Path, interrupted: bool) -> None:
+        """Write down how the run ended.
+
+        Args:
+            last: The last numbers.
+            checkpoint: The last checkpoint.
+            interrupted: Whether a signal ended it.
+        """
+        summary = {
+            "algorithm": self.name,
+            "env_id": self.config.env_id,
+            "iteration": self.iteration,
+            "steps": self.steps,
+            "interrupted": interrupted,
+            "seconds": time.perf_counter() - self.started,
+            "checkpoint": checkpoint.name,
+            "metrics": last,
+        }
+        self.record.finish(summary, last, f"{self.name} on {self.config.env_id}")
+
+    def _make_eval_envs(self, stack: ExitStack) -> VectorEnv:
+        config = self.config
+        if not config.eval_interval:
+            return self.envs
+        kwargs = {**config.env_kwargs, **config.eval_env_kwargs}
+        num_envs = min(config.num_envs, config.eval_episodes)
+        return stack.enter_context(closing(make_envs(config.env_id, num_envs, kwargs)))
+
+    def _make_policy(self, resumed: Path | None) -> tuple[Policy, dict[str, Any]]:
+        """The policy, and its description: resumed, warm-started or fresh."""
+        config = self.config
+        if resumed is not None:
+            state = read_state(resumed)
+            check_same_run(
+                {"algorithm": self.name, **plain(self.algorithm), **plain(config)},
+                {"algorithm": state.algorithm, **state.algorithm_config, **state.train_config},
+            )
+            description = dict(state.policy)
+            policy = load_policy(description, resumed)
+        elif config.init is not None:
+            source = find_checkpoint(config.init)
+            description = with_sampling(read_state(source).policy, config.policy.sampling())
+            policy = load_policy(description, source)
+        else:
+            description = describe_policy(config.policy, self.envs)
+            with torch.random.fork_rng():
+                torch.manual_seed(config.seed)
+                policy = build_policy(description)
+        check_fits(description, self.envs)
+        return policy.to(config.device), description
+
+    def _open_record(self, resumed: bool) -> RunRecord:
+        config = self.config
+        asked = {"algorithm": self.name, "algorithm_config": plain(self.algorithm)}
+        return RunRecord(
+            config.output,
+            {**asked, **plain(config)},
+            total_steps=config.total_steps,
+            iteration=self.iteration if resumed else -1,
+            steps=self.steps,
+            tensorboard=config.tensorboard,
+            progress=config.progress,
+        )
+
+
+def _learner_class(algorithm: AlgorithmConfig) -> tuple[str, type[Algorithm[Any]]]:
+    """The algorithm that a configuration is for, and its name."""
+    for name, (learner, config) in ALGORITHMS.items():
+        if type(algorithm) is config:
+            return name, learner
+    known = ", ".join(config.__name__ for _, config in ALGORITHMS.values())
+    raise ValueError(f"{type(algorithm).__name__} configures no algorithm; those that do: {known}")
+
+
+def _require_plain_sampling(policy: PolicyConfig, name: str) -> None:
+    if policy.sampling() != Sampling():
+        raise ValueError(
+            f"{name} fits the model's own distribution: leave temperature at 1, top_k at 0 and "
+            f"top_p at 1 (got {policy.sampling()}), and sample otherwise when evaluating"
+        )
+
+
+def _checkpoint_to_resume(config: TrainConfig) -> Path | None:
+    """The checkpoint to go on from; checks that a new run overwrites nothing."""
+    if config.resume:
+        return find_checkpoint(config.output)
+    if (config.output / LOG).exists() or (config.output / "checkpoints").exists():
+        raise FileExistsError(
+            f"{config.output} already has a training run; resume it, or name another output folder"
+        )
+    return None
+
+
+@contextmanager
+def _cpu_threads(threads: int) -> Iterator[None]:
+    """Let torch use so many CPU threads while the body runs; 0: as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

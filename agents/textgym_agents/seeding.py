@@ -1,0 +1,50 @@
+"""One seed makes a run: what each iteration draws follows from (seed, iteration) alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+EVALUATION = 0
+"""The iteration number whose seeds evaluations use; training counts from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class IterationSeeds:
+    """The randomness of one iteration.
+
+    Attributes:
+        slots: A seed a slot of the vector environment; the slots of a group have the same.
+        policy: The seed of the actions.
+    """
+
+    slots: list[int]
+    policy: int
+
+    def generator(self, device: torch.device | str = "cpu") -> torch.Generator:
+        """A fresh generator for the actions."""
+        return torch.Generator(device=device).manual_seed(self.policy)
+
+
+def iteration_seeds(
+    seed: int, iteration: int, num_envs: int, group_size: int = 1
+) -> IterationSeeds:
+    """Draw an iteration's seeds from ``SeedSequence([seed, iteration])``.
+
+    Args:
+        seed: The run's seed, 0 or more.
+        iteration: The iteration, 0 or more.
+        num_envs: Slots.
+        group_size: Neighbouring slots with the same seed.
+
+    Raises:
+        ValueError: ``group_size`` does not divide ``num_envs``, or the seed is negative.
+    """
+    if seed < 0:
+        raise ValueError(f"seed must be 0 or more, got {seed}")
+    if num_envs % group_size:
+        raise ValueError(f"group_size {group_size} does not divide num_envs {num_envs}")
+    drawn = np.random.SeedSequence([seed, iteration]).generate_state(num_envs // group_size + 1)
+    return IterationSeeds(slots=np.repeat(drawn[1:], group_size).tolist(), policy=int(drawn[0]))

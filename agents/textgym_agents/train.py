@@ -1,0 +1,134 @@
+"""The main path of training: collect -> update -> log -> save.
+
+What iteration k does depends on the parameters, the optimizer's moments and (seed, k) alone: its
+environments are reset with seeds drawn from (seed, k), and so is the generator of its actions. So
+a run resumed from a checkpoint goes on bit for bit as if it had never stopped (on one device),
+and no environment's state is saved.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from textgym_agents.algorithms import AlgorithmConfig
+from textgym_agents.evaluate import episode_row, evaluate
+from textgym_agents.interruption import interruptible
+from textgym_agents.rollout import collect
+from textgym_agents.run import Run
+from textgym_agents.seeding import iteration_seeds
+from textgym_agents.train_config import TrainConfig
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+        iteration: Optimizer steps taken.
+        steps: Environment steps taken.
+        metrics: The last iteration's row, and the last evaluation's numbers (``eval_...``).
+        output: The run's folder.
+        checkpoint: The last checkpoint.
+        interrupted: SIGINT or SIGTERM ended it.
+    """
+
+    iteration: int
+    steps: int
+    metrics: dict[str, float]
+    output: Path
+    checkpoint: Path
+    interrupted: bool
+
+
+def train(config: TrainConfig, algorithm: AlgorithmConfig) -> TrainResult:
+    """Train a policy.
+
+    Args:
+        config: The run.
+        algorithm: The algorithm, by its configuration: `ReinforceConfig(...)`.
+
+    Raises:
+        ValueError: A configuration that cannot work, or differs from the run to resume.
+        FileExistsError: The output folder has a run, and ``resume`` is off.
+        FileNotFoundError: There is no checkpoint to resume or to start from.
+        FloatingPointError: The loss is not finite. The last checkpoint stays.
+    """
+    with ExitStack() as stack:
+        run = Run(config, algorithm, stack)
+        interruption = stack.enter_context(interruptible())
+        row: dict[str, float] = {}
+        if run.iteration == 0 and config.eval_interval:
+            row = {"iteration": 0, "steps": 0, **held_out(run)}
+            run.record.log(row)
+        while run.steps < config.total_steps and not reached(config, row):
+            row = iterate(run)
+            if config.eval_interval and run.iteration % config.eval_interval == 0:
+                row |= held_out(run)
+            run.record.log(row)
+            if interruption.requested:
+                break
+            if run.iteration % config.checkpoint_interval == 0:
+                run.save()
+        checkpoint = run.save()
+        interrupted = interruption.requested
+        if config.eval_interval and not interrupted and "eval_return_mean" not in row:
+            row = {**row, "iteration": run.iteration, "steps": run.steps, **held_out(run)}
+        run.finish(row, checkpoint, interrupted)
+    return TrainResult(run.iteration, run.steps, row, config.output, checkpoint, interrupted)
+
+
+def iterate(run: Run) -> dict[str, float]:
+    """Collect a batch, learn from it, and say how it went."""
+    config, algorithm, policy = run.config, run.algorithm, run.learner.policy
+    run.iteration += 1
+    seeds = iteration_seeds(config.seed, run.iteration, config.num_envs, algorithm.group_size)
+    begun = time.perf_counter()
+    with torch.random.fork_rng():
+        torch.manual_seed(seeds.policy)  # Dropout, where a model has it, draws from here.
+        episodes = collect(
+            run.envs,
+            policy,
+            seeds=seeds.slots,
+            episodes_per_env=algorithm.episodes_per_env,
+            generator=seeds.generator(policy.device),
+            follow_expert=run.learner.follows_expert,
+        )
+        collected = time.perf_counter()
+        num_steps = sum(episode.num_steps for episode in episodes)
+        middle = (run.steps + 0.5 * num_steps) / config.total_steps
+        metrics = run.learner.update(episodes, progress=min(middle, 1.0))
+    run.steps += num_steps
+    ended = time.perf_counter()
+    return {
+        "iteration": run.iteration,
+        "steps": run.steps,
+        **episode_row(episodes),
+        **metrics,
+        "collect_seconds": collected - begun,
+        "update_seconds": ended - collected,
+        "steps_per_second": num_steps / (ended - begun),
+        "seconds": ended - run.started,
+    }
+
+
+def held_out(run: Run) -> dict[str, float]:
+    """The policy's numbers on the evaluation environments, named ``eval_...``."""
+    result = evaluate(
+        run.eval_envs,
+        run.learner.policy,
+        num_episodes=run.config.eval_episodes,
+        seed=run.config.seed,
+    )
+    return result.row("eval_")
+
+
+def reached(config: TrainConfig, row: dict[str, float]) -> bool:
+    """Whether the row reaches the target return."""
+    measured = row.get("eval_return_mean" if config.eval_interval else "return_mean")
+    target = config.target_return
+    return target is not None and measured is not None and measured >= target

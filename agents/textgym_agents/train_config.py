@@ -1,0 +1,131 @@
+"""What a training run is: its configuration, and which of it a resumed run may change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from textgym_agents.algorithms.checks import require
+from textgym_agents.construction import PolicyConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A training run: environment, length, seed, and where it is recorded."""
+
+    env_id: str
+    """Gymnasium id; "module:Name-v0" imports the module first, as in
+    textgym:textgym/Translation-v0."""
+
+    output: Path
+    """Folder for the log, the checkpoints and the results of this run."""
+
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the environment; a JSON object on the command line, as in
+    '{"reward": "bleu"}'."""
+
+    total_steps: int = 100_000
+    """Environment steps (tokens, for text) to train for; the batch that reaches it is the last.
+    Higher: longer."""
+
+    num_envs: int = 16
+    """Environments that run side by side. Lower: noisier steps. Higher: better batches, slower
+    ones."""
+
+    seed: int = 0
+    """Everything random in the run follows from it; 0 or more."""
+
+    target_return: float | None = None
+    """Stop once the mean return (held out, where eval_interval is on) reaches this."""
+
+    eval_interval: int = 0
+    """Iterations between evaluations; before and after training, too. 0: none. Lower: a finer
+    curve, more time."""
+
+    eval_episodes: int = 64
+    """Episodes an evaluation. Lower: faster. Higher: narrower intervals."""
+
+    eval_env_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments that evaluation environments have besides, or instead; JSON, as in
+    '{"split": "validation"}'."""
+
+    checkpoint_interval: int = 100
+    """Iterations between checkpoints; at the end and at Ctrl-C there is always one. Lower: less
+    is lost. Higher: less time spent."""
+
+    keep_checkpoints: int = 3
+    """The newest checkpoints that stay; 1 or more."""
+
+    init: Path | None = None
+    """A run or checkpoint whose policy training starts from (a warm start). The network is then
+    that policy's; the sampling options still hold."""
+
+    resume: bool = False
+    """Continue the run in the output folder from its last checkpoint, bit for bit."""
+
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    """The policy."""
+
+    device: str = "cpu"
+    """Torch device of the policy: cpu, cuda, cuda:1, ..."""
+
+    threads: int = 0
+    """Torch's CPU threads; 0 leaves them. More than there are free cores slows down a lot."""
+
+    tensorboard: bool = True
+    """Write events for TensorBoard."""
+
+    progress: bool = True
+    """Show progress on the terminal."""
+
+    def __post_init__(self) -> None:
+        require("total_steps", self.total_steps, least=1)
+        require("num_envs", self.num_envs, least=1)
+        require("seed", self.seed, least=0)
+        require("eval_interval", self.eval_interval, least=0)
+        require("eval_episodes", self.eval_episodes, least=1)
+        require("checkpoint_interval", self.checkpoint_interval, least=1)
+        require("keep_checkpoints", self.keep_checkpoints, least=1)
+        require("threads", self.threads, least=0)
+
+
+MAY_CHANGE = frozenset(
+    {
+        "output",
+        "total_steps",
+        "target_return",
+        "eval_interval",
+        "eval_episodes",
+        "eval_env_kwargs",
+        "checkpoint_interval",
+        "keep_checkpoints",
+        "init",
+        "resume",
+        "device",
+        "threads",
+        "tensorboard",
+        "progress",
+    }
+)
+"""Fields of `TrainConfig` that a resumed run may have otherwise."""
+
+
+def check_same_run(asked: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    """Check that a resumed run is asked for as it was begun.
+
+    Args:
+        asked: Fields by name, as JSON.
+        saved: The checkpoint's.
+
+    Raises:
+        ValueError: A field that may not change differs; names it and both values.
+    """
+    for name in sorted(set(asked) | set(saved)):
+        if name not in MAY_CHANGE and asked.get(name) != saved.get(name):
+            raise ValueError(
+                f"the run to resume has {name} = {saved.get(name)!r}, asked for is "
+                f"{asked.get(name)!r}; ask for the same, or start a new run in another output "
+                "folder (with init to start from this one's policy)"
+            )
