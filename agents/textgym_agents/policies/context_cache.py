@@ -195,7 +195,7 @@ class ContextCache:
             source=self._index(source),
         )
         ids = self._index(contexts[first, :longest])
-        positions = self._index(np.broadcast_to(np.arange(longest), ids.shape))
+        positions = torch.arange(longest, device=self._device).expand(len(first), -1)
         mask = self._causal(longest).expand(len(first), 1, -1, -1)
         self._forward(ids, positions, mask, self._buffer.plan(write), self._nothing)
         self._append(contexts, slots, missing, column)

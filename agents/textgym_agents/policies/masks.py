@@ -36,7 +36,7 @@ def legal_actions(
         return None
     if masks.shape != (len(active), num_actions):
         raise ValueError(f"action masks are {masks.shape}, expected {(len(active), num_actions)}")
-    masks = masks.astype(np.bool_, copy=False)
+    masks = np.array(masks, np.bool_)  # a copy: PyTorch takes no read-only arrays
     some: NDArray[np.bool_] = np.any(masks, axis=1)
     if not some.all():
         if (~some & active).any():

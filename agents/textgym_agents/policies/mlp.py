@@ -135,7 +135,7 @@ class MLPPolicy(Policy):
                 f"observations have the shape {observations.shape[1:]} after the first "
                 f"dimension; this policy was built for {self._shape}"
             )
-        batch = torch.as_tensor(observations, device=self.device).reshape(len(observations), -1)
+        batch = torch.tensor(observations, device=self.device).reshape(len(observations), -1)
         encoded: Tensor = self.encoder(batch if isinstance(self.encoder, OneHot) else batch.float())
         return encoded
 

@@ -41,7 +41,6 @@ def small_gpt2(
         attn_pdrop=0.0,
         bos_token_id=None,
         eos_token_id=None,
-        attn_implementation="sdpa",
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

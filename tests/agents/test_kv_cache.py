@@ -1,0 +1,247 @@
+"""The key-value cache computes what transformers computes without one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import PreTrainedModel
+
+from textgym_agents.policies.causal_lm import CausalLMPolicy, supports_cache
+from textgym_agents.policies.models import small_gpt2
+
+VOCAB, WIDTH, SLOTS, PAD = 37, 24, 5, 37
+
+
+def gpt2() -> PreTrainedModel:
+    return small_gpt2(VOCAB, layers=2, heads=2, width=16, max_positions=WIDTH, seed=1)
+
+
+def llama() -> PreTrainedModel:
+    torch.manual_seed(2)
+    config = LlamaConfig(
+        vocab_size=VOCAB,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=WIDTH,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+MODELS = pytest.mark.parametrize("make_model", [gpt2, llama])
+
+
+def contexts_walk(
+    rng: np.random.Generator, steps: int, *, grow: int = 1, reset: float = 0.15, still: float = 0.0
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
+    """Contexts that grow by 1 to ``grow`` tokens a step, with resets and idle slots."""
+    observations = np.full((SLOTS, WIDTH), PAD)
+    lengths = np.zeros(SLOTS, np.int64)
+    prompts = rng.integers(VOCAB, size=(3, 9))
+    for _ in range(steps):
+        active = rng.random(SLOTS) > 0.2
+        for slot in np.flatnonzero(active):
+            amount = int(rng.integers(1, grow + 1))
+            if lengths[slot] == 0 or lengths[slot] + amount > WIDTH or rng.random() < reset:
+                size = int(rng.integers(1, 10))
+                observations[slot] = PAD
+                observations[slot, :size] = prompts[rng.integers(3), :size]
+                lengths[slot] = size
+            elif rng.random() >= still:
+                new = rng.integers(VOCAB, size=amount)
+                observations[slot, lengths[slot] : lengths[slot] + amount] = new
+                lengths[slot] += amount
+        if active.any():
+            yield observations.copy(), active
+
+
+def reference_logits(
+    model: PreTrainedModel, observations: NDArray[np.int64], active: NDArray[np.bool_]
+) -> torch.Tensor:
+    """Transformers' own logits of each active context: no batch, no padding, no cache."""
+    rows = []
+    with torch.no_grad():
+        for context in observations[active]:
+            ids = torch.from_numpy(context[context != PAD])[None]
+            rows.append(model(input_ids=ids, use_cache=False).logits[0, -1])
+    return torch.stack(rows)
+
+
+def cached_logits(
+    policy: CausalLMPolicy, observations: NDArray[np.int64], active: NDArray[np.bool_]
+) -> torch.Tensor:
+    lengths = (observations != PAD).sum(axis=1)
+    tokens = np.where(observations == PAD, 0, observations)
+    with torch.inference_mode():
+        logits, _ = policy._last_tokens(tokens, lengths, active)
+    return logits[torch.from_numpy(active)].clone()
+
+
+@MODELS
+@pytest.mark.parametrize(
+    ("grow", "still", "slack"),
+    [(1, 0.0, 32), (1, 0.0, 1), (5, 0.0, 32), (5, 0.3, 1), (9, 0.1, 3)],
+    ids=["one-token", "small-buffer", "several-tokens", "several-small-buffer", "turns"],
+)
+def test_cached_logits_equal_transformers_own(
+    make_model: type[PreTrainedModel], grow: int, still: float, slack: int
+) -> None:
+    model = make_model()
+    policy = CausalLMPolicy(model, PAD, cache_slack=slack)
+    rng = np.random.default_rng(grow)
+    for observations, active in contexts_walk(rng, 120, grow=grow, still=still):
+        torch.testing.assert_close(
+            cached_logits(policy, observations, active),
+            reference_logits(model, observations, active),
+            atol=1e-4,
+            rtol=0,
+        )
+
+
+@MODELS
+def test_uncached_logits_equal_transformers_own(make_model: type[PreTrainedModel]) -> None:
+    model = make_model()
+    policy = CausalLMPolicy(model, PAD, cache=False)
+    for observations, active in contexts_walk(np.random.default_rng(0), 20):
+        torch.testing.assert_close(
+            cached_logits(policy, observations, active),
+            reference_logits(model, observations, active),
+            atol=1e-4,
+            rtol=0,
+        )
+
+
+@MODELS
+def test_changed_weights_empty_the_cache(make_model: type[PreTrainedModel]) -> None:
+    model = make_model()
+    policy = CausalLMPolicy(model, PAD)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    walk = contexts_walk(np.random.default_rng(3), 60, reset=0.02)
+    for step, (observations, active) in enumerate(walk):
+        if step % 20 == 10:
+            before = cached_logits(policy, observations, active)
+            model(torch.arange(6)[None]).logits.square().sum().backward()
+            optimizer.step()
+            assert (cached_logits(policy, observations, active) - before).abs().max() > 1e-2
+        torch.testing.assert_close(
+            cached_logits(policy, observations, active),
+            reference_logits(model, observations, active),
+            atol=1e-4,
+            rtol=0,
+        )
+
+
+def test_clear_cache_after_a_change_that_no_counter_shows() -> None:
+    policy = CausalLMPolicy(gpt2(), PAD)
+    observations, active = next(contexts_walk(np.random.default_rng(1), 1))
+    cached_logits(policy, observations, active)
+    next(iter(policy.model.parameters())).data.add_(0.5)
+    policy.clear_cache()
+    torch.testing.assert_close(
+        cached_logits(policy, observations, active),
+        reference_logits(policy.model, observations, active),
+    )
+
+
+def count_tokens(policy: CausalLMPolicy) -> list[tuple[int, int]]:
+    """A list that receives the shape of each batch of ids the model is given."""
+    shapes: list[tuple[int, int]] = []
+    policy.model.register_forward_pre_hook(
+        lambda _, args, kwargs: shapes.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
+    )
+    return shapes
+
+
+def test_a_step_costs_one_token_and_a_reset_its_own_prompt() -> None:
+    policy = CausalLMPolicy(gpt2(), PAD)
+    shapes = count_tokens(policy)
+    observations = np.full((4, WIDTH), PAD)
+    observations[:, :6] = [[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6], [7, 8, 9, 1, 1, 1], [2] * 6]
+    everyone = np.ones(4, np.bool_)
+    cached_logits(policy, observations, everyone)
+    assert shapes == [(3, 5), (4, 1)]  # equal prompts once
+    shapes.clear()
+    observations[:, 6] = 11
+    cached_logits(policy, observations, everyone)
+    assert shapes == [(4, 1)]
+    shapes.clear()
+    observations[:, 7] = 12
+    observations[2] = PAD
+    observations[2, :3] = [5, 5, 5]
+    cached_logits(policy, observations, everyone)
+    assert shapes == [(1, 2), (4, 1)]
+    shapes.clear()
+    observations[0, 8:12] = [1, 2, 3, 4]
+    observations[1:3, 8] = observations[2, 3] = 9
+    cached_logits(policy, observations, np.array([True, False, False, False]))
+    assert shapes == [(1, 3), (4, 1)]
+
+
+def test_slots_that_stay_idle_leave_the_batch_and_come_back() -> None:
+    policy = CausalLMPolicy(gpt2(), PAD)
+    shapes = count_tokens(policy)
+    observations = np.full((4, WIDTH), PAD)
+    observations[:, :3] = [[1, 2, 3], [4, 5, 6], [7, 8, 9], [1, 1, 1]]
+    cached_logits(policy, observations, np.ones(4, np.bool_))
+    one = np.array([False, True, False, False])
+    for length in range(3, 12):
+        observations[1, length] = length
+        cached_logits(policy, observations, one)
+    assert shapes[-1] == (1, 1)
+    for slot in (0, 3):
+        one[slot] = True
+        observations[slot, 3] = 8
+        torch.testing.assert_close(
+            cached_logits(policy, observations, one),
+            reference_logits(policy.model, observations, one),
+        )
+    assert (3, 1) in shapes
+
+
+def test_a_copied_policy_has_a_cache_of_its_own() -> None:
+    policy = CausalLMPolicy(gpt2(), PAD)
+    observations, active = next(contexts_walk(np.random.default_rng(1), 1))
+    expected = cached_logits(policy, observations, active)
+    copied = copy.deepcopy(policy)
+    with torch.no_grad():
+        for parameter in copied.parameters():
+            parameter.mul_(1.5)
+    assert (cached_logits(copied, observations, active) - expected).abs().max() > 1e-3
+    torch.testing.assert_close(cached_logits(policy, observations, active), expected)
+
+
+def test_models_beyond_the_cache_are_computed_whole() -> None:
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=VOCAB,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=WIDTH,
+        sliding_window=4,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    model = MistralForCausalLM(config).eval()
+    assert not supports_cache(model, WIDTH)
+    assert supports_cache(model, 4)
+    policy = CausalLMPolicy(model, PAD)
+    for observations, active in contexts_walk(np.random.default_rng(0), 20):
+        torch.testing.assert_close(
+            cached_logits(policy, observations, active),
+            reference_logits(model, observations, active),
+            atol=1e-4,
+            rtol=0,
+        )
