@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 class DecodeStream(Protocol):
@@ -49,8 +53,22 @@ class Tokenizer(Protocol):
             ValueError: If an id is neither `pad_id` nor in 0 .. vocab_size - 1.
         """
 
+    def decode_batch(self, ids: NDArray[np.int64], lengths: Sequence[int]) -> list[str]:
+        """Return the texts of ids that lie one text after another; `decode_each` will do.
+
+        Args:
+            ids: int64 [sum of lengths].
+            lengths: The number of ids of each text.
+        """
+
     def stream(self) -> DecodeStream:
         """Return a new stream, at the beginning of a text."""
+
+
+def decode_each(tokenizer: Tokenizer, ids: NDArray[np.int64], lengths: Sequence[int]) -> list[str]:
+    """`Tokenizer.decode_batch` for a tokenizer that has no faster way than text by text."""
+    rest = iter(ids.tolist())
+    return [tokenizer.decode(list(islice(rest, length))) for length in lengths]
 
 
 def unknown_id(token_id: object, tokenizer_name: str, vocab_size: int) -> ValueError:

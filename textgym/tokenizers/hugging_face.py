@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer as Backend
 
-from textgym.tokenizers.base import DecodeStream, unknown_id
+from textgym.tokenizers.base import DecodeStream, decode_each, unknown_id
 from textgym.tokenizers.pieces import PieceStream, compile_pieces
 from textgym.tokenizers.windows import WindowStream
 
@@ -82,6 +84,12 @@ class HuggingFaceTokenizer:
         except KeyError as error:
             raise unknown_id(error.args[0], self.name, self.vocab_size) from None
 
+    def decode_batch(self, ids: NDArray[np.int64], lengths: Sequence[int]) -> list[str]:
+        """Return the texts of ids that lie one text after another, int64 [sum of lengths]."""
+        if self._pieces is None or (ids.size and not 0 <= ids.min() <= ids.max() <= self.pad_id):
+            return decode_each(self, ids, lengths)
+        return self._pieces.decode_batch(ids, lengths)
+
     def stream(self) -> DecodeStream:
         """Return a new stream, at the beginning of a text."""
         if self._pieces is not None:
@@ -97,6 +105,9 @@ class _FastCoder:
         self.backend.no_padding()
         self.backend.no_truncation()
         self.backend.encode_special_tokens = True
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _FastCoder:
+        return self  # nothing of it ever changes
 
     def __reduce__(self) -> tuple[type[_FastCoder], tuple[str]]:
         return (_FastCoder, (self.backend.to_str(),))

@@ -6,9 +6,13 @@ import codecs
 import json
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
+from operator import itemgetter
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer as Backend
 
 BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
@@ -27,23 +31,45 @@ class Pieces:
         first: Bytes by id, at the beginning of a text (where some tokens lose their space).
         rest: Bytes by id, everywhere else.
         skipped: Special ids, which add nothing; both tables hold b"" for them.
+        row: `rest` as an array of objects, for decoding many texts at once.
     """
 
     first: dict[int, bytes]
     rest: dict[int, bytes]
     skipped: frozenset[int]
+    row: NDArray[np.object_] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        row = np.empty(max(self.rest) + 1, dtype=object)
+        row[list(self.rest)] = list(self.rest.values())
+        object.__setattr__(self, "row", row)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Pieces:
         return self
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of the ids; KeyError for an id that is in no table."""
-        text = b"".join(map(self.rest.__getitem__, ids))
+        if len(ids) > 1:
+            text = b"".join(itemgetter(*ids)(self.rest))
+        else:
+            text = b"".join([self.rest[i] for i in ids])
         if self.first is not self.rest:
             start = next((i for i in ids if i not in self.skipped), None)
             if start is not None:
                 text = self.first[start] + text[len(self.rest[start]) :]
         return text.decode("utf-8", "replace")
+
+    def decode_batch(self, ids: NDArray[np.int64], lengths: Sequence[int]) -> list[str]:
+        """Return the texts of ids that lie one text after another, int64 [sum of lengths]."""
+        ends = list(accumulate(lengths))
+        starts = [0, *ends[:-1]]
+        if self.first is not self.rest:
+            return [self.decode(ids[a:b].tolist()) for a, b in zip(starts, ends, strict=True)]
+        pieces = self.row[ids].tolist()
+        return [
+            b"".join(pieces[a:b]).decode("utf-8", "replace")
+            for a, b in zip(starts, ends, strict=True)
+        ]
 
 
 class PieceStream:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textgym.tokenizers.base import unknown_id
+import numpy as np
+from numpy.typing import NDArray
+
+from textgym.tokenizers.base import decode_each, unknown_id
 
 
 class SymbolTokenizer:
@@ -58,6 +61,10 @@ class SymbolTokenizer:
         """Return the symbols with spaces between them; EOS and padding add nothing."""
         stream = self.stream()
         return "".join([stream.append(token_id) for token_id in ids])
+
+    def decode_batch(self, ids: NDArray[np.int64], lengths: Sequence[int]) -> list[str]:
+        """Return the texts of ids that lie one text after another, int64 [sum of lengths]."""
+        return decode_each(self, ids, lengths)
 
     def stream(self) -> SymbolStream:
         """Return a new stream, at the beginning of a text."""
