@@ -195,7 +195,17 @@ def _strings(row: Mapping[str, Any], field: str, where: str) -> list[str]:
                 f"{where}, field {field!r}: expected text or a list of texts, not "
                 f"{str(item)[:40]!r} ({type(item).__name__})"
             )
+        if isinstance(item, str) and not _is_unicode(item):
+            raise ValueError(f"{where}, field {field!r}: half a surrogate pair is no character")
     return [str(item) for item in values]
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _value(row: Mapping[str, Any], field: str, where: str) -> Any:

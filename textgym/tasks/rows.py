@@ -80,7 +80,7 @@ def _csv_rows(path: Path, file: IO[str], delimiter: str) -> Iterator[Row]:
     reader = csv.DictReader(file, delimiter=delimiter, strict=True)
     try:
         for row in reader:
-            where = f"{path}, line {reader.line_num}"
+            where = f"{path}, line {reader.reader.line_num}"
             cells: list[Any] = list(row.values())
             if None in row or None in cells:
                 raise ValueError(
@@ -89,7 +89,7 @@ def _csv_rows(path: Path, file: IO[str], delimiter: str) -> Iterator[Row]:
                 )
             yield where, row
     except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: malformed: {error}") from error
+        raise ValueError(f"{path}, line {reader.reader.line_num}: malformed: {error}") from error
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
@@ -105,8 +105,8 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{path}, row {number}", row
-    except pyarrow.ArrowException as error:
-        raise ValueError(f"{path}: damaged Parquet file: {error}") from error
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{path}: cannot be read as Parquet: {error}") from error
 
 
 def _parse(text: str, where: str) -> Any:
