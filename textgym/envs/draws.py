@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""The odd number nearest to 2^64 divided by the golden ratio."""
+
 
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The finaliser of SplitMix64 (Steele, Lea and Flood 2014, figure 16); uint64 [n]."""
@@ -15,22 +18,27 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return x ^ (x >> np.uint64(31))
 
 
+def seed_keys(seeds: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """What seeds become before they are drawn from, so that near ones lie far apart; uint64 [n]."""
+    return _mix(seeds + GOLDEN)
+
+
 def draw_uint64(
-    seeds: NDArray[np.uint64], counters: NDArray[np.uint64], stream: int
+    keys: NDArray[np.uint64], counters: NDArray[np.uint64], stream: int
 ) -> NDArray[np.uint64]:
-    """One draw for each pair of a seed and a counter, without any state between draws.
+    """One draw for each pair of a key and a counter, without any state between draws.
+
+    It is the output number 2 * counter + stream + 1 of the SplitMix64 generator seeded by the key.
 
     Args:
-        seeds: uint64 [n].
-        counters: uint64 [n].
-        stream: a small number that keeps draws for different purposes apart.
+        keys: uint64 [n], of `seed_keys`.
+        counters: uint64 [n], below 2^63.
+        stream: 0 or 1; keeps draws for two purposes apart.
 
     Returns:
         uint64 [n], uniform over all 64-bit numbers.
     """
-    step = np.uint64(0x9E3779B97F4A7C15)
-    keys = _mix(seeds + step)
-    return _mix(keys ^ _mix((counters + np.uint64(1)) * step + np.uint64(stream << 32)))
+    return _mix(keys + (counters * np.uint64(2) + np.uint64(stream + 1)) * GOLDEN)
 
 
 def fold_seed(seed: Any) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from textgym.envs.draws import draw_uint64
+from textgym.envs.draws import draw_uint64, seed_keys
 from textgym.rewards import Reward, Stream, load_reward
 from textgym.tasks import Example, Task, load_task
 from textgym.tokenizers import Tokenizer, load_tokenizer
@@ -32,12 +32,14 @@ class Prompt:
     Attributes:
         index: the example's number in its split.
         example: prompt text, references and metadata.
-        tokens: int64 ids of the prompt, shape [at most max_prompt_tokens].
+        tokens: int64 ids of the prompt, shape [length].
+        length: the number of tokens, at most max_prompt_tokens.
     """
 
     index: int
     example: Example
     tokens: NDArray[np.int64]
+    length: int
 
 
 class TextMDP:
@@ -139,10 +141,10 @@ class TextMDP:
         return {**base, "pad_id": self.tokenizer.pad_id, "eos_id": self.tokenizer.eos_id}
 
     def example_indices(
-        self, seeds: NDArray[np.uint64], episodes: NDArray[np.uint64]
+        self, keys: NDArray[np.uint64], episodes: NDArray[np.uint64]
     ) -> NDArray[np.int64]:
-        """The examples that slots with these seeds show in these episodes; [n] each."""
-        return (draw_uint64(seeds, episodes, 0) % np.uint64(self.num_examples)).astype(np.int64)
+        """The examples that slots with these seed keys show in these episodes; [n] each."""
+        return (draw_uint64(keys, episodes, 0) % np.uint64(self.num_examples)).astype(np.int64)
 
     def prompt(self, index: int) -> Prompt:
         """The example `index`, its prompt as tokens."""
@@ -164,7 +166,7 @@ class TextMDP:
                     'raise it, or pass prompt_overflow="truncate"'
                 )
             tokens = tokens[-self.max_prompt_tokens :]
-        return Prompt(index, example, np.asarray(tokens, dtype=np.int64))
+        return Prompt(index, example, np.asarray(tokens, dtype=np.int64), len(tokens))
 
     def check_index(self, index: Any) -> int:
         """A chosen example number, or a ValueError that names the range."""
@@ -188,14 +190,11 @@ class TextMDP:
                 f"demonstrations=True needs references, but example {prompt.index} of task "
                 f"{self.task.name!r}, split {self.split!r}, has none"
             )
-        draw = draw_uint64(np.array([seed], np.uint64), np.array([episode], np.uint64), 1)
+        key = seed_keys(np.array([seed], np.uint64))
+        draw = draw_uint64(key, np.array([episode], np.uint64), 1)
         text = references[int(draw[0] % np.uint64(len(references)))]
         tokens = [*self.tokenizer.encode(text), self.tokenizer.eos_id]
         return np.asarray(tokens[: self.max_new_tokens], dtype=np.int64)
-
-    def decode(self, tokens: NDArray[np.int64]) -> str:
-        """The text of an answer; int64 ids [T] of any length."""
-        return self.tokenizer.decode(tokens.tolist())
 
     def score(
         self, texts: Sequence[str], prompts: Sequence[Prompt]
@@ -208,11 +207,11 @@ class TextMDP:
         examples = [prompt.example for prompt in prompts]
         components = self._guard(lambda: self.reward.components(texts, examples), texts, prompts)
         total = self._guard(lambda: self.reward.total(components), texts, prompts)
-        for name, values in {**components, "score": total}.items():
+        for name, values in components.items():
+            if name in FINAL_KEYS:
+                raise RewardError(f"a component of the reward may not be called {name!r}")
             self._check_scores(name, values, texts, prompts)
-        clash = set(components).intersection(FINAL_KEYS)
-        if clash:
-            raise RewardError(f"a component of the reward may not be called {min(clash)!r}")
+        self._check_scores("score", total, texts, prompts)
         return total, components
 
     def stream(self, prompt: Prompt) -> Stream:
@@ -253,9 +252,9 @@ class TextMDP:
                 f"reward {self.reward.name!r} gave {name!r} of shape {np.shape(values)} for "
                 f"{len(texts)} texts: one number a text is wanted"
             )
-        bad = np.flatnonzero(~np.isfinite(values))
-        if bad.size:
-            i = int(bad[0])
+        finite = np.isfinite(values)
+        if not finite.all():
+            i = int(finite.argmin())
             raise RewardError(
                 f"reward {self.reward.name!r} gave {name!r} = {values[i]} for example "
                 f"{prompts[i].index} (task {self.task.name!r}, split {self.split!r}), "

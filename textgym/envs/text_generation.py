@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from textgym.envs.draws import fold_seed
+from textgym.envs.draws import fold_seed, seed_keys
 from textgym.envs.mdp import Prompt, TextMDP
 from textgym.envs.rendering import RENDER_MODES, Transcript, check_render_mode
 from textgym.envs.shaping import PotentialStream
@@ -73,8 +73,8 @@ class TextGenerationEnv(gym.Env[Any, Any]):
             self._episode += 1
         chosen = (options or {}).get("example")
         if chosen is None:
-            seeds = np.array([self._seed], np.uint64)
-            index = int(self.mdp.example_indices(seeds, np.array([self._episode], np.uint64))[0])
+            keys = seed_keys(np.array([self._seed], np.uint64))
+            index = int(self.mdp.example_indices(keys, np.array([self._episode], np.uint64))[0])
         else:
             index = self.mdp.check_index(chosen)
         self._begin(index)

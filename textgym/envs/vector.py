@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from textgym.envs.draws import fold_seed
+from textgym.envs.draws import fold_seed, seed_keys
 from textgym.envs.mdp import Prompt, TextMDP
 from textgym.envs.rendering import RENDER_MODES, Transcript, check_render_mode
 from textgym.envs.shaping import PotentialStream
@@ -69,6 +69,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         self._rows = np.arange(n)
         # One spare column takes what a full context would append, so no index is ever clipped.
         self._tokens = np.full((n, width + 1), self.mdp.tokenizer.pad_id, dtype=np.int64)
+        self._columns = np.arange(width + 1)
         self._flat = self._tokens.reshape(-1)
         self._offsets = self._rows * (width + 1)
         self._lengths = np.zeros(n, dtype=np.int64)
@@ -77,12 +78,14 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         self._done = np.zeros(n, dtype=np.bool_)
         self._begun = False
         self._seeds = np.zeros(n, dtype=np.uint64)
+        self._keys = np.zeros(n, dtype=np.uint64)
         self._episodes = np.zeros(n, dtype=np.uint64)
         self._prompts: list[Prompt] = cast("list[Prompt]", [None] * n)
         self._potentials: list[PotentialStream] = cast("list[PotentialStream]", [None] * n)
         self._transcripts: list[Transcript] = cast("list[Transcript]", [None] * n)
         self._demonstrations = np.full((n, self.mdp.max_new_tokens + 1), -1, dtype=np.int64)
         self._on_reference = np.zeros(n, dtype=np.bool_)
+        self._followed = self.mdp.dense or self.mdp.demonstrations or self.render_mode is not None
         self._true = np.ones(n, dtype=np.bool_)
 
     def reset(
@@ -137,6 +140,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
                 continue
             number = fold_seed(given) if given is not None else self.np_random.integers(2**63)
             self._seeds[slot], self._episodes[slot] = number, 0
+        self._keys = seed_keys(self._seeds)
 
     def _chosen(self, chosen: Any) -> NDArray[np.int64]:
         given = [chosen] * self.num_envs if np.ndim(chosen) == 0 else list(chosen)
@@ -149,22 +153,28 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
     def _begin(self, slots: Slots, indices: NDArray[np.int64] | None = None) -> None:
         """Start an episode in these slots: draw the example, lay the prompt, reset the counters."""
         if indices is None:
-            indices = self.mdp.example_indices(self._seeds[slots], self._episodes[slots])
+            indices = self.mdp.example_indices(self._keys[slots], self._episodes[slots])
         self._tokens[slots] = self.mdp.tokenizer.pad_id
-        for slot, index in zip(slots.tolist(), indices.tolist(), strict=True):
-            prompt = self._prompts[slot] = self.mdp.prompt(index)
-            length = len(prompt.tokens)
-            self._tokens[slot, :length] = prompt.tokens
-            self._lengths[slot] = length
-            if self.mdp.dense:
-                self._potentials[slot] = PotentialStream(self.mdp, prompt)
-            if self.mdp.demonstrations:
-                self._demonstrate(slot, prompt)
-            if self.render_mode is not None:
-                self._transcripts[slot] = Transcript(self.mdp.tokenizer, prompt.example.prompt)
+        prompts = list(map(self.mdp.prompt, indices.tolist()))
+        numbers = slots.tolist()
+        for slot, prompt in zip(numbers, prompts, strict=True):
+            self._prompts[slot] = prompt
+            self._tokens[slot, : prompt.length] = prompt.tokens
+        self._lengths[slots] = [prompt.length for prompt in prompts]
+        for slot, prompt in zip(numbers, prompts, strict=True) if self._followed else ():
+            self._follow(slot, prompt)
         self._limits[slots] = self._lengths[slots] + self.mdp.max_new_tokens
         self._elapsed[slots] = 0
         self._done[slots] = False
+
+    def _follow(self, slot: int, prompt: Prompt) -> None:
+        """Start what is kept a slot only where it is asked for."""
+        if self.mdp.dense:
+            self._potentials[slot] = PotentialStream(self.mdp, prompt)
+        if self.mdp.demonstrations:
+            self._demonstrate(slot, prompt)
+        if self.render_mode is not None:
+            self._transcripts[slot] = Transcript(self.mdp.tokenizer, prompt.example.prompt)
 
     def _demonstrate(self, slot: int, prompt: Prompt) -> None:
         seed, episode = int(self._seeds[slot]), int(self._episodes[slot])
@@ -199,7 +209,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         truncated = self._time_is_up()
         if resetting.size:
             ended[resetting] = truncated[resetting] = False
-        slots = np.flatnonzero(ended)
+        slots = ended.nonzero()[0]
         rewards, final = self._pay(tokens, legal, ended, slots)
         if self.render_mode is not None:
             self._write(tokens, rewards, resetting, ended)
@@ -224,7 +234,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         return tokens.astype(np.int64, copy=False)
 
     def _slots_to_reset(self) -> Slots:
-        done = np.flatnonzero(self._done)
+        done = self._done.nonzero()[0]
         if done.size and self.autoreset_mode is AutoresetMode.DISABLED:
             raise ResetNeeded(
                 f"the episodes of slots {done[:8].tolist()} are over: reset them with "
@@ -236,13 +246,10 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         if self.mdp.demonstrations:
             position = self._lengths - self._limits + self.mdp.max_new_tokens
             self._on_reference &= tokens == self._demonstrations[self._rows, position]
-        if legal.all():
-            self._flat[self._offsets + self._lengths] = tokens
-            self._lengths += 1
-        else:
-            slots = np.flatnonzero(legal)
-            self._tokens[slots, self._lengths[slots]] = tokens[slots]
-            self._lengths += legal
+        # What appends nothing writes padding over padding.
+        shown = np.where(legal, tokens, self.mdp.tokenizer.pad_id)
+        self._flat[self._offsets + self._lengths] = shown
+        self._lengths += legal
 
     def _time_is_up(self) -> NDArray[np.bool_]:
         if self.max_episode_steps is None:
@@ -272,11 +279,12 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
     def _final_infos(self, slots: Slots, tokens: NDArray[np.int64]) -> FinalInfos:
         ended = slots.tolist()
         prompts = [self._prompts[slot] for slot in ended]
-        lengths = self._lengths.tolist()
-        texts = [
-            self.mdp.decode(self._tokens[slot, len(prompt.tokens) : lengths[slot]])
-            for slot, prompt in zip(ended, prompts, strict=True)
-        ]
+        starts = np.array([prompt.length for prompt in prompts])
+        ends = self._lengths[slots]
+        columns = self._columns
+        inside = (columns >= starts[:, None]) & (columns < ends[:, None])
+        answers = self._tokens[slots][inside]
+        texts = self.mdp.tokenizer.decode_batch(answers, (ends - starts).tolist())
         scores, components = self.mdp.score(texts, prompts)
         reasons = ["length"] * len(ended)
         for i, token in enumerate(tokens[slots].tolist()):

@@ -38,7 +38,10 @@ class FinalInfos:
 def add_entries(
     infos: dict[str, Any], entries: Mapping[str, Any], slots: NDArray[np.int64], num_envs: int
 ) -> None:
-    """Spread values of some slots over arrays of all slots, as `VectorEnv._add_info` does."""
+    """Spread values of some slots over arrays of all slots, as `VectorEnv._add_info` does.
+
+    The keys share one mask array.
+    """
     mask = np.zeros(num_envs, dtype=np.bool_)
     mask[slots] = True
     for key, values in entries.items():
@@ -49,4 +52,4 @@ def add_entries(
             spread = np.empty(num_envs, dtype=object)
             for slot, value in zip(slots.tolist(), values, strict=True):
                 spread[slot] = value
-        infos[key], infos[f"_{key}"] = spread, mask.copy()
+        infos[key], infos[f"_{key}"] = spread, mask
