@@ -21,11 +21,12 @@ import torch
 from safetensors.torch import save_file
 
 from textgym_agents.atomic import remove, replacing, write_json, write_text
-from textgym_agents.construction import load_policy, read_tensors, save_policy
 from textgym_agents.policies import Policy
+from textgym_agents.weights import load_policy, read_tensors, save_policy
 
 FORMAT = 1
 LATEST = "latest"
+CHECKPOINTS = "checkpoints"
 _PREFIX = "iteration-"
 
 
@@ -99,14 +100,14 @@ def find_checkpoint(path: Path) -> Path:
     """
     if (path / "state.json").is_file():
         return path
-    for folder in (path, path / "checkpoints"):
+    for folder in (path, path / CHECKPOINTS):
         if (folder / LATEST).is_file():
             named = folder / (folder / LATEST).read_text(encoding="utf-8").strip()
             if not (named / "state.json").is_file():
                 raise FileNotFoundError(f"{folder / LATEST} names {named}, which is no checkpoint")
             return named
     raise FileNotFoundError(
-        f"no checkpoint at {path}: neither state.json, nor {LATEST}, nor checkpoints/{LATEST} "
+        f"no checkpoint at {path}: neither state.json, nor {LATEST}, nor {CHECKPOINTS}/{LATEST} "
         "is there"
     )
 

@@ -23,18 +23,20 @@ def make_envs(env_id: str, num_envs: int, env_kwargs: Mapping[str, Any] | None =
         env_kwargs: Passed to the environment.
 
     Raises:
-        ValueError: ``num_envs`` is less than 1.
+        ValueError: ``num_envs`` is less than 1, or the environment does not take ``env_kwargs``.
         gymnasium.error.Error: No such id, and whatever else `gymnasium.make_vec` raises.
     """
     if num_envs < 1:
         raise ValueError(f"num_envs must be at least 1, got {num_envs}")
     kwargs = dict(env_kwargs or {})
-    envs: VectorEnv = gym.make_vec(env_id, num_envs=num_envs, **kwargs)
-    if isinstance(envs.unwrapped, gym.vector.SyncVectorEnv) or _takes_seed_list(envs):
-        return envs
-    envs.close()
-    synced: VectorEnv = gym.make_vec(env_id, num_envs=num_envs, vectorization_mode="sync", **kwargs)
-    return synced
+    try:
+        envs: VectorEnv = gym.make_vec(env_id, num_envs=num_envs, **kwargs)
+        if isinstance(envs.unwrapped, gym.vector.SyncVectorEnv) or _takes_seed_list(envs):
+            return envs
+        envs.close()
+        return gym.make_vec(env_id, num_envs=num_envs, vectorization_mode="sync", **kwargs)
+    except TypeError as error:
+        raise ValueError(f"{env_id} cannot be made with {kwargs}: {error}") from error
 
 
 def _takes_seed_list(envs: VectorEnv) -> bool:

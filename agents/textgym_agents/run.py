@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from textgym_agents.algorithms import ALGORITHMS, Algorithm, AlgorithmConfig
 from textgym_agents.checkpoint import (
+    CHECKPOINTS,
     RunState,
     find_checkpoint,
     load_optimizer,
@@ -23,14 +21,16 @@ from textgym_agents.construction import (
     build_policy,
     check_fits,
     describe_policy,
-    load_policy,
     with_sampling,
 )
+from textgym_agents.devices import check_device, cpu_threads
 from textgym_agents.environments import VectorEnv, make_envs
+from textgym_agents.loggers import read_rows
 from textgym_agents.policies import Policy, Sampling
 from textgym_agents.records import LOG, RunRecord, plain
 from textgym_agents.seeding import EVALUATION, iteration_seeds
 from textgym_agents.train_config import TrainConfig, check_same_run
+from textgym_agents.weights import load_policy
 
 
 class Run:
@@ -61,8 +61,9 @@ class Run:
         iteration_seeds(config.seed, EVALUATION, config.num_envs, algorithm.group_size)
         if learner_class.follows_expert:
             _require_plain_sampling(config.policy, self.name)
+        check_device(config.device)
         resumed = _checkpoint_to_resume(config)
-        stack.enter_context(_cpu_threads(config.threads))
+        stack.enter_context(cpu_threads(config.threads))
         self.envs = stack.enter_context(
             closing(make_envs(config.env_id, config.num_envs, config.env_kwargs))
         )
@@ -90,7 +91,7 @@ class Run:
                 policy=self.description,
             )
             path = save_checkpoint(
-                self.config.output / "checkpoints",
+                self.config.output / CHECKPOINTS,
                 self.learner.policy,
                 self.learner.optimizer,
                 state,
@@ -143,10 +144,8 @@ class Run:
             description = with_sampling(read_state(source).policy, config.policy.sampling())
             policy = load_policy(description, source)
         else:
-            description = describe_policy(config.policy, self.envs)
-            with torch.random.fork_rng():
-                torch.manual_seed(config.seed)
-                policy = build_policy(description)
+            description = describe_policy(config.policy, self.envs, config.seed)
+            policy = build_policy(description)
         check_fits(description, self.envs)
         return policy.to(config.device), description
 
@@ -185,19 +184,8 @@ def _checkpoint_to_resume(config: TrainConfig) -> Path | None:
     """The checkpoint to go on from; checks that a new run overwrites nothing."""
     if config.resume:
         return find_checkpoint(config.output)
-    if (config.output / LOG).exists() or (config.output / "checkpoints").exists():
+    if read_rows(config.output / LOG) or (config.output / CHECKPOINTS).exists():
         raise FileExistsError(
             f"{config.output} already has a training run; resume it, or name another output folder"
         )
     return None
-
-
-@contextmanager
-def _cpu_threads(threads: int) -> Iterator[None]:
-    """Let torch use so many CPU threads while the body runs; 0: as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -15,70 +15,70 @@ from textgym_agents.construction import PolicyConfig
 class TrainConfig:
     """A training run: environment, length, seed, and where it is recorded."""
 
+    # Gymnasium id; "module:Name-v0" imports the module first, as in
+    # textgym:textgym/Translation-v0.
     env_id: str
-    """Gymnasium id; "module:Name-v0" imports the module first, as in
-    textgym:textgym/Translation-v0."""
 
+    # Folder for the log, the checkpoints and the results of this run.
     output: Path
-    """Folder for the log, the checkpoints and the results of this run."""
 
+    # Keyword arguments of the environment; on the command line a JSON object,
+    # as in '{"reward": "bleu"}'.
     env_kwargs: dict[str, Any] = field(default_factory=dict)
-    """Keyword arguments of the environment; a JSON object on the command line, as in
-    '{"reward": "bleu"}'."""
 
+    # Environment steps (tokens, for text) to train for; the batch that reaches it is the last.
+    # Higher: longer.
     total_steps: int = 100_000
-    """Environment steps (tokens, for text) to train for; the batch that reaches it is the last.
-    Higher: longer."""
 
+    # Environments that run side by side. Lower: noisier steps. Higher: better batches, slower
+    # ones.
     num_envs: int = 16
-    """Environments that run side by side. Lower: noisier steps. Higher: better batches, slower
-    ones."""
 
+    # Everything random in the run follows from it; 0 or more.
     seed: int = 0
-    """Everything random in the run follows from it; 0 or more."""
 
+    # Stop once the mean return (held out, where eval_interval is on) reaches this.
     target_return: float | None = None
-    """Stop once the mean return (held out, where eval_interval is on) reaches this."""
 
+    # Iterations between evaluations; before and after training, too. 0: none. Lower: a finer
+    # curve, more time.
     eval_interval: int = 0
-    """Iterations between evaluations; before and after training, too. 0: none. Lower: a finer
-    curve, more time."""
 
+    # Episodes an evaluation. Lower: faster. Higher: narrower intervals.
     eval_episodes: int = 64
-    """Episodes an evaluation. Lower: faster. Higher: narrower intervals."""
 
+    # Keyword arguments that evaluation environments have besides, or instead; JSON,
+    # as in '{"split": "validation"}'.
     eval_env_kwargs: dict[str, Any] = field(default_factory=dict)
-    """Keyword arguments that evaluation environments have besides, or instead; JSON, as in
-    '{"split": "validation"}'."""
 
+    # Iterations between checkpoints; at the end and at Ctrl-C there is always one. Lower: less is
+    # lost. Higher: less time spent.
     checkpoint_interval: int = 100
-    """Iterations between checkpoints; at the end and at Ctrl-C there is always one. Lower: less
-    is lost. Higher: less time spent."""
 
+    # The newest checkpoints that stay; 1 or more.
     keep_checkpoints: int = 3
-    """The newest checkpoints that stay; 1 or more."""
 
+    # A run or checkpoint whose policy training starts from (a warm start). The network is then
+    # that policy's; the sampling options still hold.
     init: Path | None = None
-    """A run or checkpoint whose policy training starts from (a warm start). The network is then
-    that policy's; the sampling options still hold."""
 
+    # Continue the run in the output folder from its last checkpoint, bit for bit.
     resume: bool = False
-    """Continue the run in the output folder from its last checkpoint, bit for bit."""
 
+    # The policy.
     policy: PolicyConfig = field(default_factory=PolicyConfig)
-    """The policy."""
 
+    # Torch device of the policy: cpu, cuda, cuda:1, ...
     device: str = "cpu"
-    """Torch device of the policy: cpu, cuda, cuda:1, ..."""
 
+    # Torch's CPU threads; 0 leaves them. More than there are free cores slows down a lot.
     threads: int = 0
-    """Torch's CPU threads; 0 leaves them. More than there are free cores slows down a lot."""
 
+    # Write events for TensorBoard.
     tensorboard: bool = True
-    """Write events for TensorBoard."""
 
+    # Show progress on the terminal.
     progress: bool = True
-    """Show progress on the terminal."""
 
     def __post_init__(self) -> None:
         require("total_steps", self.total_steps, least=1)

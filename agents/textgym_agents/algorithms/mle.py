@@ -23,38 +23,38 @@ class MaximumLikelihoodConfig:
     environments do with demonstrations=True.
     """
 
+    # Largest step size of Adam. Lower: slower and steadier. Higher: faster, until it diverges;
+    # small fresh models take 1e-3, pretrained ones 1e-5 to 1e-4.
     learning_rate: float = 1e-3
-    """Largest step size of Adam. Lower: slower and steadier. Higher: faster, until it diverges;
-    small fresh models take 1e-3, pretrained ones 1e-5 to 1e-4."""
 
+    # How the step size falls after the warm-up, to 0 at total_steps: not at all, along a line, or
+    # along half a cosine.
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """How the step size falls after the warm-up, to 0 at total_steps: not at all, along a line,
-    or along half a cosine."""
 
+    # Share of total_steps, 0 to 1, over which the step size first rises from 0 in a line. Lower:
+    # starts at once. Higher: steadier start.
     warmup: float = 0.0
-    """Share of total_steps, 0 to 1, over which the step size first rises from 0 in a line. Lower:
-    starts at once. Higher: steadier start."""
 
+    # Largest Euclidean norm of the gradient of a step; a longer one is scaled down. Lower:
+    # steadier. Higher: single batches move more. 0: no limit.
     max_grad_norm: float = 1.0
-    """Largest Euclidean norm of the gradient of a step; a longer one is scaled down. Lower:
-    steadier. Higher: single batches move more. 0: no limit."""
 
+    # Decoupled weight decay of AdamW, a share of the learning rate. Lower: weights stay. Higher:
+    # weights shrink towards 0, which overfits less.
     weight_decay: float = 0.0
-    """Decoupled weight decay of AdamW, a share of the learning rate. Lower: weights stay. Higher:
-    weights shrink towards 0, which overfits less."""
 
+    # Demonstrations that each environment adds to a batch. Lower: more frequent, noisier steps.
+    # Higher: fewer, more exact ones.
     episodes_per_env: int = 1
-    """Demonstrations that each environment adds to a batch. Lower: more frequent, noisier steps.
-    Higher: fewer, more exact ones."""
 
+    # Neighbouring environments that start from the same seed, hence the same prompt; must divide
+    # num_envs. Higher repeats demonstrations, so 1 is best but for several references.
     group_size: int = 1
-    """Neighbouring environments that start from the same seed, hence the same prompt; must
-    divide num_envs. Higher repeats demonstrations, so 1 is best but for several references."""
 
+    # Tokens (steps, for other observations) of one forward and backward pass, padding included;
+    # the batch's gradient is the exact sum of its passes. Lower: less memory. Higher: fewer
+    # passes. 0: one pass.
     max_tokens_per_pass: int = 16384
-    """Tokens (steps, for other observations) of one forward and backward pass, padding included;
-    the batch's gradient is the exact sum of its passes. Lower: less memory. Higher: fewer
-    passes. 0: one pass."""
 
     def __post_init__(self) -> None:
         require("learning_rate", self.learning_rate, above=0)

@@ -26,51 +26,51 @@ from textgym_agents.returns import (
 class ReinforceConfig:
     """REINFORCE: raise the probability of actions by how much better they did than a baseline."""
 
+    # Step size of Adam. Lower: slower and steadier. Higher: faster, until it diverges; language
+    # models want 1e-5 to 1e-3, small networks 1e-3 to 1e-2.
     learning_rate: float = 1e-3
-    """Step size of Adam. Lower: slower and steadier. Higher: faster, until it diverges; language
-    models want 1e-5 to 1e-3, small networks 1e-3 to 1e-2."""
 
+    # Discount a step, 0 to 1. Lower: early rewards count more and estimates vary less. Higher:
+    # late rewards count as much; 1 is the plain sum.
     gamma: float = 1.0
-    """Discount a step, 0 to 1. Lower: early rewards count more and estimates vary less. Higher:
-    late rewards count as much; 1 is the plain sum."""
 
+    # What returns are compared with. none: nothing; batch_mean: the batch's other episodes;
+    # leave_one_out: the other episodes of the same group (needs group_size of 2 or more); learned:
+    # the policy's value head.
     baseline: Baseline = "batch_mean"
-    """What returns are compared with. none: nothing; batch_mean: the batch's other episodes;
-    leave_one_out: the other episodes of the same group (needs group_size of 2 or more);
-    learned: the policy's value head."""
 
+    # Weight of the mean entropy a step (nats) in the objective. Lower: commits sooner. Higher:
+    # explores longer; above 0 the gradient is no longer that of the return alone.
     entropy_coef: float = 0.0
-    """Weight of the mean entropy a step (nats) in the objective. Lower: commits sooner. Higher:
-    explores longer; above 0 the gradient is no longer that of the return alone."""
 
+    # Weight of the value head's mean squared error; only with the learned baseline. Lower: the
+    # baseline learns slower. Higher: it takes more of a shared network.
     value_coef: float = 0.5
-    """Weight of the value head's mean squared error; only with the learned baseline. Lower: the
-    baseline learns slower. Higher: it takes more of a shared network."""
 
+    # Largest Euclidean norm of the gradient of a step; a longer one is scaled down. Lower:
+    # steadier. Higher: single batches move more. 0: no limit.
     max_grad_norm: float = 1.0
-    """Largest Euclidean norm of the gradient of a step; a longer one is scaled down. Lower:
-    steadier. Higher: single batches move more. 0: no limit."""
 
+    # Decoupled weight decay of AdamW, a share of the learning rate. Lower: weights stay. Higher:
+    # weights shrink towards 0.
     weight_decay: float = 0.0
-    """Decoupled weight decay of AdamW, a share of the learning rate. Lower: weights stay. Higher:
-    weights shrink towards 0."""
 
+    # Complete episodes that each environment adds to a batch. Lower: more frequent, noisier steps.
+    # Higher: fewer, more exact ones.
     episodes_per_env: int = 1
-    """Complete episodes that each environment adds to a batch. Lower: more frequent, noisier
-    steps. Higher: fewer, more exact ones."""
 
+    # Neighbouring environments that start from the same seed, hence the same prompt; must divide
+    # num_envs. Lower: more prompts a batch. Higher: a better leave-one-out baseline.
     group_size: int = 1
-    """Neighbouring environments that start from the same seed, hence the same prompt; must
-    divide num_envs. Lower: more prompts a batch. Higher: a better leave-one-out baseline."""
 
+    # Tokens (steps, for other observations) of one forward and backward pass, padding included;
+    # the batch's gradient is the exact sum of its passes. Lower: less memory. Higher: fewer
+    # passes. 0: one pass.
     max_tokens_per_pass: int = 16384
-    """Tokens (steps, for other observations) of one forward and backward pass, padding included;
-    the batch's gradient is the exact sum of its passes. Lower: less memory. Higher: fewer
-    passes. 0: one pass."""
 
+    # Scale each batch's advantages to mean 0 and deviation 1: the step no longer depends on the
+    # reward's scale, but the gradient is biased.
     normalize_advantages: bool = False
-    """Scale each batch's advantages to mean 0 and deviation 1: the step no longer depends on the
-    reward's scale, but the gradient is biased."""
 
     def __post_init__(self) -> None:
         require("learning_rate", self.learning_rate, above=0)

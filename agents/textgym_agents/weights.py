@@ -1,0 +1,91 @@
+"""A policy's weights as files, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from textgym_agents.construction import build_causal_lm, build_policy
+from textgym_agents.policies import Policy
+
+WEIGHTS = "policy.safetensors"
+MODEL = "model"
+
+
+def save_policy(policy: Policy, folder: Path) -> None:
+    """Write a policy's weights into an existing folder.
+
+    A language model goes to ``model/`` in Hugging Face's format, and what the policy has besides
+    (its value head) to ``policy.safetensors``; any other policy goes there whole.
+    """
+    own = policy.state_dict()
+    model = getattr(policy, "model", None)
+    if model is not None:
+        model.save_pretrained(folder / MODEL)
+        own = {name: value for name, value in own.items() if not name.startswith("model.")}
+    tensors = {name: value.contiguous() for name, value in own.items()}
+    save_file(tensors, folder / WEIGHTS)
+
+
+def load_policy(description: Mapping[str, Any], folder: Path) -> Policy:
+    """Build a described policy with the weights that `save_policy` wrote.
+
+    Raises:
+        FileNotFoundError: A file of weights is missing.
+        ValueError: A file is damaged, or does not fit the description.
+    """
+    path = folder / WEIGHTS
+    if description["kind"] != "causal_lm":
+        policy = build_policy(description)
+        load_tensors(policy, read_tensors(path), path)
+        return policy
+    files = sorted((folder / MODEL).glob("*.safetensors"))
+    if not files or not (folder / MODEL / "config.json").is_file():
+        raise FileNotFoundError(
+            f"the checkpoint lacks {MODEL}/config.json or {MODEL}/*.safetensors: {folder}"
+        )
+    weights = {name: tensor for file in files for name, tensor in read_tensors(file).items()}
+    policy = build_causal_lm(description, folder / MODEL)
+    own = {f"model.{name}": tensor for name, tensor in weights.items()}
+    load_tensors(policy, {**read_tensors(path), **own}, path)
+    return policy
+
+
+def load_tensors(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Give a module the weights read from ``path``; one of several tied ones is enough.
+
+    Raises:
+        ValueError: Names are missing or unknown, or shapes differ; names them.
+    """
+    own = module.state_dict()
+    given = {own[name].data_ptr() for name in tensors if name in own}
+    wrong = [f"{name} is missing" for name in own if own[name].data_ptr() not in given]
+    wrong += [f"{name} is unknown" for name in tensors if name not in own]
+    wrong += [
+        f"{name} has shape {tuple(tensor.shape)}, the policy {tuple(own[name].shape)}"
+        for name, tensor in tensors.items()
+        if name in own and tensor.shape != own[name].shape
+    ]
+    if wrong:
+        raise ValueError(f"{path} does not fit the policy: {'; '.join(wrong[:8])}")
+    module.load_state_dict(tensors, strict=False)
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        FileNotFoundError: It is not there.
+        ValueError: It is damaged.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"the checkpoint has no {path.name}: {path}")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
