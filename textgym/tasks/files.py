@@ -104,14 +104,14 @@ class FileTask(Task):
             self._examples[named].append(example)
 
     def _example(self, where: str, row: Mapping[str, Any]) -> Example:
-        prompt = _text(row, self._prompt, where)
+        prompt = text_of(row, self._prompt, where)
         if not prompt.endswith(self._suffix):
             prompt += self._suffix
         fields = self._references
         if fields is None:
             default = next((f for f in REFERENCE_FIELDS if f in row), REFERENCE_FIELDS[0])
             fields = (default,)
-        references = [text for field in fields for text in _texts(row, field, where)]
+        references = [text for field in fields for text in texts_of(row, field, where)]
         used = {name for field in (self._prompt, *fields) for name in field_names(field)}
         metadata = {key: value for key, value in row.items() if key not in used}
         return Example(prompt, tuple(references), metadata)
@@ -163,7 +163,7 @@ def _parse(template: str) -> list[tuple[str, str | None, str | None, str | None]
         raise ValueError(f"malformed template {template!r}: {error}") from error
 
 
-def _text(row: Mapping[str, Any], field: str, where: str) -> str:
+def text_of(row: Mapping[str, Any], field: str, where: str) -> str:
     """Return the one text that a field name or a template gives."""
     if "{" not in field:
         return ", ".join(_strings(row, field, where))
@@ -173,9 +173,9 @@ def _text(row: Mapping[str, Any], field: str, where: str) -> str:
     )
 
 
-def _texts(row: Mapping[str, Any], field: str, where: str) -> list[str]:
+def texts_of(row: Mapping[str, Any], field: str, where: str) -> list[str]:
     """Return the texts, none of them empty, that a field or a template of references gives."""
-    texts = [_text(row, field, where)] if "{" in field else _strings(row, field, where)
+    texts = [text_of(row, field, where)] if "{" in field else _strings(row, field, where)
     if not texts or not all(text.strip() for text in texts):
         raise ValueError(
             f"{where}, field {field!r}: "
