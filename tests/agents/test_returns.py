@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from textgym_agents.returns import (
+    discount_factors,
+    discounted_advantages,
+    mean_of_others,
+    normalized,
+    returns_to_go,
+)
+
+REWARDS = [np.array([1.0, 2.0, 4.0]), np.array([8.0]), np.array([0.0, 6.0])]
+# With gamma = 0.5: 1 + 0.5 (2 + 0.5 * 4) = 3, 2 + 2 = 4, 4; 8; 3, 6.
+RETURNS = [np.array([3.0, 4.0, 4.0]), np.array([8.0]), np.array([3.0, 6.0])]
+
+
+def test_returns_to_go_by_hand() -> None:
+    for rewards, returns in zip(REWARDS, RETURNS, strict=True):
+        assert_allclose(returns_to_go(rewards, 0.5), returns)
+
+
+def test_returns_bootstrap_from_the_final_value() -> None:
+    assert_allclose(returns_to_go([1.0, 2.0], 0.5, final_value=8.0), [4.0, 6.0])
+
+
+def test_returns_at_the_ends_of_gamma() -> None:
+    assert_allclose(returns_to_go([1.0, 2.0, 4.0], 1.0), [7.0, 6.0, 4.0])
+    assert_allclose(returns_to_go([1.0, 2.0, 4.0], 0.0), [1.0, 2.0, 4.0])
+
+
+def test_discount_factors() -> None:
+    assert_allclose(discount_factors(4, 0.5), [1, 0.5, 0.25, 0.125])
+    assert_allclose(discount_factors(3, 0.0), [1, 0, 0])
+
+
+def test_no_baseline_keeps_the_factor_gamma_to_the_t() -> None:
+    first, second, third = discounted_advantages(RETURNS, 0.5, "none")
+    assert_allclose(first, [3.0, 2.0, 1.0])
+    assert_allclose(second, [8.0])
+    assert_allclose(third, [3.0, 3.0])
+
+
+def test_batch_mean_leaves_the_episode_itself_out() -> None:
+    # Whole returns 3, 8, 3; the others' means 5.5, 3, 5.5.
+    first, second, third = discounted_advantages(RETURNS, 0.5, "batch_mean")
+    assert_allclose(first, [-2.5, -2.5, -2.5])
+    assert_allclose(second, [5.0])
+    assert_allclose(third, [-2.5, -2.5])
+
+
+def test_batch_mean_is_the_others_mean_less_what_was_collected() -> None:
+    gamma = 0.5
+    collected = [0.0, 1.0, 1.0 + gamma * 2.0]
+    factors = discount_factors(3, gamma)
+    by_definition = factors * RETURNS[0] - (5.5 - np.array(collected))
+    assert_allclose(discounted_advantages(RETURNS, gamma, "batch_mean")[0], by_definition)
+
+
+def test_leave_one_out_compares_within_groups() -> None:
+    returns = [np.array([r]) for r in (1.0, 10.0, 3.0, 30.0, 8.0)]
+    groups = [7, 2, 7, 2, 7]
+    advantages = discounted_advantages(returns, 1.0, "leave_one_out", groups=groups)
+    assert_allclose(np.concatenate(advantages), [1 - 5.5, -20.0, 3 - 4.5, 20.0, 8 - 2.0])
+
+
+def test_learned_subtracts_the_recorded_values() -> None:
+    values = [np.array([1.0, 1.0, 1.0]), np.array([10.0]), np.array([0.0, 2.0])]
+    first, second, third = discounted_advantages(RETURNS, 0.5, "learned", values=values)
+    assert_allclose(first, [2.0, 1.5, 0.75])
+    assert_allclose(second, [-2.0])
+    assert_allclose(third, [3.0, 2.0])
+
+
+def test_a_group_of_one_is_an_error_that_names_it() -> None:
+    with pytest.raises(ValueError, match="group 5 has 1; raise group_size"):
+        mean_of_others([1.0, 2.0, 3.0], [4, 5, 4])
+    with pytest.raises(ValueError, match="the batch has 1"):
+        discounted_advantages([np.ones(2)], 1.0, "batch_mean")
+
+
+def test_unknown_baseline_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="leave_one_out"):
+        discounted_advantages(RETURNS, 1.0, "mean")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="needs the values"):
+        discounted_advantages(RETURNS, 1.0, "learned")
+
+
+def test_normalized_advantages() -> None:
+    steps = np.concatenate(normalized([np.array([1.0, 2.0]), np.array([6.0])]))
+    assert_allclose(steps.mean(), 0.0, atol=1e-12)
+    assert_allclose(steps.std(), 1.0, rtol=1e-6)
+    assert_allclose(np.concatenate(normalized([np.ones(3), np.ones(1)])), 0.0)
