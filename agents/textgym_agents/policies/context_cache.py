@@ -26,8 +26,11 @@ Forward: TypeAlias = Callable[[Tensor, Tensor, Tensor, Cache, Tensor | None], tu
 ``(last hidden states [M, width], logits [M, V])`` of the selected of the ``B * q`` tokens, given
 by flat indices, or of all."""
 
-_IDLE_CALLS = 4
+_IDLE_CALLS = 3
 """A slot inactive for that many calls in a row may lose its row."""
+
+_IDLE_SHARE = 8
+"""Rows are taken away once one in that many is idle: moving the others costs less by then."""
 
 
 class ContextCache:
@@ -134,7 +137,7 @@ class ContextCache:
         has_row = self._rows >= 0
         idle = has_row & (self._idle >= _IDLE_CALLS)
         full = buffer.head + grown + 1 > buffer.num_columns or buffer.head + grown < prompt
-        shrink = 2 * idle.sum() >= len(self._slots)
+        shrink = idle.sum() * _IDLE_SHARE >= len(self._slots)
         if full or shrink or (active & ~has_row).any():
             slots = np.flatnonzero((has_row & ~idle) | active)
             head = max(int(self._lengths[slots].max()), prompt - grown)

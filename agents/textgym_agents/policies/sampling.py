@@ -151,4 +151,6 @@ def invert_cdf(probabilities: Tensor, uniform: Tensor) -> Tensor:
     chosen = torch.searchsorted(cumulative, point, right=True)
     # A parallel cumulative sum (CUDA) may rise by a rounding error where a probability is zero.
     zero = probabilities.gather(-1, chosen) <= 0
-    return torch.where(zero, probabilities.argmax(dim=-1, keepdim=True), chosen).squeeze(-1)
+    if bool(zero.any()):
+        chosen = torch.where(zero, probabilities.argmax(dim=-1, keepdim=True), chosen)
+    return chosen.squeeze(-1)
