@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tokenizers
 from hypothesis import example, given, settings
@@ -195,6 +196,20 @@ def test_stream_equals_decode_up_to_an_unfinished_character(kind: str, raw: list
     assert text + stream.flush() == tokenizer.decode(ids)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@THOROUGH
+@given(texts=st.lists(raw_ids, max_size=5))
+def test_a_batch_decodes_like_its_texts(kind: str, texts: list[list[int]]) -> None:
+    tokenizer = adapted(kind)
+    ids = [[*ids_of(tokenizer, raw), tokenizer.pad_id] for raw in texts]
+    joined = np.array([i for text in ids for i in text], np.int64)
+    decoded = tokenizer.decode_batch(joined, [len(text) for text in ids])
+    assert decoded == [tokenizer.decode(text) for text in ids]
+    assert tokenizer.decode_batch(joined[:0], [0, 0]) == ["", ""]
+    with pytest.raises(ValueError, match="no token id -7"):
+        tokenizer.decode_batch(np.array([-7]), [1])
+
+
 @pytest.mark.parametrize("kind", ANY_TEXT)
 @THOROUGH
 @example(text=ADVERSARIAL)
@@ -343,11 +358,13 @@ def test_eos_can_be_named() -> None:
     assert HuggingFaceTokenizer(backend, eos_token="stop").eos_id == 1
 
 
-@pytest.mark.parametrize("kind", ["bundled", "llama", "symbols"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("token_id", [-1, 10**6])
 def test_unknown_ids_are_named(kind: str, token_id: int) -> None:
     with pytest.raises(ValueError, match=rf"no token id {token_id}: its ids are 0\.\."):
         adapted(kind).decode([token_id])
+    with pytest.raises((LookupError, ValueError), match=str(token_id)):
+        adapted(kind).stream().append(token_id)
 
 
 def test_load_errors_name_what_is_wrong(tmp_path: Path) -> None:

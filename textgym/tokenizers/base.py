@@ -17,7 +17,11 @@ class DecodeStream(Protocol):
     """
 
     def append(self, token_id: int) -> str:
-        """Return the text that became final with this token ("" within a character)."""
+        """Return the text that became final with this token ("" within a character).
+
+        Raises:
+            LookupError, ValueError: If the tokenizer has no such id.
+        """
 
     def flush(self) -> str:
         """Return what is left at the end of the text (U+FFFD for a character cut short)."""

@@ -76,11 +76,11 @@ class HuggingFaceTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of the ids; special tokens and padding add nothing."""
-        if self._pieces is None:
+        try:
+            if self._pieces is not None:
+                return self._pieces.decode(ids)
             stream = self.stream()
             return "".join([*map(stream.append, ids), stream.flush()])
-        try:
-            return self._pieces.decode(ids)
         except KeyError as error:
             raise unknown_id(error.args[0], self.name, self.vocab_size) from None
 
@@ -96,7 +96,7 @@ class HuggingFaceTokenizer:
         """Return a new stream, at the beginning of a text."""
         if self._pieces is not None:
             return PieceStream(self._pieces)
-        return WindowStream(self._coder.decode, self._skipped)
+        return WindowStream(self._coder.decode, self._skipped, self.vocab_size)
 
 
 class _FastCoder:

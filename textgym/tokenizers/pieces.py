@@ -62,7 +62,7 @@ class Pieces:
     def decode_batch(self, ids: NDArray[np.int64], lengths: Sequence[int]) -> list[str]:
         """Return the texts of ids that lie one text after another, int64 [sum of lengths]."""
         ends = list(accumulate(lengths))
-        starts = [0, *ends[:-1]]
+        starts = [0, *ends][: len(ends)]
         if self.first is not self.rest:
             return [self.decode(ids[a:b].tolist()) for a, b in zip(starts, ends, strict=True)]
         pieces = self.row[ids].tolist()

@@ -18,19 +18,25 @@ class WindowStream:
     Args:
         decode: Ids to text, special ids kept out.
         skipped: Ids that add nothing.
+        size: All other ids are 0 .. size - 1.
     """
 
-    def __init__(self, decode: Callable[[Sequence[int]], str], skipped: Collection[int]) -> None:
+    def __init__(
+        self, decode: Callable[[Sequence[int]], str], skipped: Collection[int], size: int
+    ) -> None:
         self._decode = decode
         self._skipped = skipped
+        self._size = size
         self._window: list[int] = []
         self._text = ""
         self._emitted = 0  # characters of the window's text
 
     def append(self, token_id: int) -> str:
-        """Return the text that became final with this token."""
+        """Return the text that became final with this token; KeyError for an unknown id."""
         if token_id in self._skipped:
             return ""
+        if not 0 <= token_id < self._size:
+            raise KeyError(token_id)
         self._window.append(int(token_id))
         self._text = self._decode(self._window)
         held = len(self._text) - len(self._text.rstrip(UNFINISHED))
