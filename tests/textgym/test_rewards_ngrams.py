@@ -91,7 +91,7 @@ def test_rouge_by_hand():
 @given(st.lists(tokens, min_size=1, max_size=3), st.lists(st.tuples(tokens, tokens), max_size=6))
 @settings(max_examples=200, deadline=None, derandomize=True)
 def test_matcher_counts_like_counters(references, steps):
-    matcher = NgramMatcher(NgramIndex(references, 3))
+    matcher = NgramMatcher(NgramIndex.of_tokens(references, 3))
     settled = []
     for final, tentative in steps:
         matcher.advance(final, tentative)

@@ -77,7 +77,7 @@ class Bleu(ReferenceReward[BleuReferences]):
         texts = [text.lower() if self.lowercase else text for text in references]
         tokens = [tokenize_13a(text.rstrip()) for text in texts]
         return BleuReferences(
-            NgramIndex(tokens, self.max_ngram_order), tuple(sorted(map(len, tokens)))
+            NgramIndex.of_tokens(tokens, self.max_ngram_order), tuple(sorted(map(len, tokens)))
         )
 
     def stream(self, example: ExampleLike) -> Stream:

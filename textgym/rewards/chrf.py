@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from textgym.rewards.base import ExampleLike, Stream
 from textgym.rewards.incremental import ReferenceReward, split_words
-from textgym.rewards.ngrams import NgramIndex, NgramMatcher
+from textgym.rewards.ngrams import NgramIndex, NgramMatcher, SubstringMatcher
 
 _PUNCTUATION = frozenset(string.punctuation)
 _EPSILON = 1e-16
@@ -81,8 +81,8 @@ class Chrf(ReferenceReward[tuple[ChrfReference, ...]]):
         totals = [max(len(characters) - n, 0) for n in range(self.char_order)]
         totals += [max(len(words) - n, 0) for n in range(self.word_order)]
         return ChrfReference(
-            NgramIndex([characters], self.char_order),
-            NgramIndex([words], self.word_order),
+            NgramIndex.of_characters(characters, self.char_order),
+            NgramIndex.of_tokens([words], self.word_order),
             tuple(totals),
         )
 
@@ -161,7 +161,7 @@ class _ChrfStream(Stream):
     def __init__(self, reward: Chrf, references: tuple[ChrfReference, ...]) -> None:
         self._reward = reward
         self._reference_totals = [reference.totals for reference in references]
-        self._characters = [NgramMatcher(reference.characters) for reference in references]
+        self._characters = [SubstringMatcher(reference.characters) for reference in references]
         self._words = [NgramMatcher(reference.words) for reference in references]
         self._unread = ""  # what the character matchers have not seen
         self._last_word = ""  # the unfinished word, tentative in the word matchers
@@ -184,11 +184,11 @@ class _ChrfStream(Stream):
         text, self._unread = self._unread, ""
         characters = text if self._reward.whitespace else "".join(text.split())
         for matcher in self._characters:
-            matcher.advance(characters, "")
+            matcher.extend(characters)
         if self._reward.word_order:
             final, tentative, self._last_word = split_words(self._last_word + text)
-            for matcher in self._words:
-                matcher.advance(_words(final), _words(tentative))
+            for word_matcher in self._words:
+                word_matcher.advance(_words(final), _words(tentative))
 
     def _compute(self) -> float:
         reward = self._reward

@@ -111,16 +111,18 @@ class Combined(Reward):
 
 class _CombinedStream(Stream):
     def __init__(self, weights: list[float], streams: list[Stream]) -> None:
-        self._weights = weights
         self._streams = streams
+        self._weighted = list(zip(weights, streams, strict=True))
 
     def append(self, text: str) -> None:
         for stream in self._streams:
             stream.append(text)
 
     def score(self) -> float:
-        pairs = zip(self._weights, self._streams, strict=True)
-        return float(sum(weight * stream.score() for weight, stream in pairs))
+        total = 0.0
+        for weight, stream in self._weighted:
+            total += weight * stream.score()
+        return total
 
 
 def _function_name(function: RewardFunction) -> str:

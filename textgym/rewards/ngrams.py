@@ -1,8 +1,8 @@
-"""Clipped n-gram matches of a growing token sequence, kept exact at a constant cost a token.
+"""Clipped n-gram matches of a growing text, kept exact at a constant cost a token.
 
-The n-grams of the references are indexed once, in a trie that reads each n-gram backwards from
-its last token. A new token then walks the trie along the tokens before it; the walk ends at the
-first n-gram that no reference has, since no longer n-gram ending there can be in one either.
+Only n-grams of the references are counted. A new token is looked up alone, then with the token
+before it, and so on up to the first n-gram that no reference has: no longer n-gram that ends
+there can be in a reference either.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-_Children = dict[str | None, "tuple[int, _Children]"]  # None: no token, never a key
+Ngram = str | tuple[str | None, ...]
+"""A token by itself, or several; None stands for the missing tokens before the first one."""
 
 
 class Matcher(Protocol):
@@ -24,44 +25,40 @@ class Matcher(Protocol):
 class NgramIndex:
     """The n-grams of one or several token sequences, with the most often one sequence has each.
 
-    Args:
-        sequences: the references' tokens.
-        order: the longest n-gram.
-
     Attributes:
-        root: the trie: last token -> (n-gram id, children by the token before).
-        limits: by n-gram id, the largest number of times it occurs in one sequence.
-        orders: by n-gram id, its length minus one.
+        limits: n-gram to the largest number of times it occurs in one sequence.
+        order: the length of the longest n-gram.
     """
 
-    __slots__ = ("limits", "order", "orders", "root")
+    __slots__ = ("limits", "order")
 
-    def __init__(self, sequences: Sequence[Sequence[str]], order: int) -> None:
+    def __init__(self, limits: dict[Ngram, int], order: int) -> None:
+        self.limits = limits
         self.order = order
-        self.root: _Children = {}
-        self.limits: list[int] = []
-        self.orders: list[int] = []
-        for tokens in sequences:
-            self._add(tokens)
 
-    def _add(self, tokens: Sequence[str]) -> None:
-        leaf: _Children = {}  # shared by all the longest n-grams, which have no children
-        found: list[int] = []
-        for end in range(len(tokens)):
-            children = self.root
-            for depth in range(min(self.order, end + 1)):
-                token = tokens[end - depth]
-                node = children.get(token)
-                if node is None:
-                    node = (len(self.limits), {} if depth + 1 < self.order else leaf)
-                    children[token] = node
-                    self.limits.append(0)
-                    self.orders.append(depth)
-                found.append(node[0])
-                children = node[1]
-        limits = self.limits
-        for ngram, count in Counter(found).items():
-            limits[ngram] = max(limits[ngram], count)
+    @classmethod
+    def of_tokens(cls, sequences: Sequence[Sequence[str]], order: int) -> NgramIndex:
+        """Index the n-grams of up to `order` tokens."""
+        limits: dict[Ngram, int] = {}
+        for tokens in sequences:
+            counts: Counter[Ngram] = Counter(tokens if order else ())
+            for n in range(2, order + 1):
+                counts.update(zip(*(tokens[start:] for start in range(n)), strict=False))
+            if not limits:
+                limits = counts
+                continue
+            for ngram, count in counts.items():
+                if count > limits.get(ngram, 0):
+                    limits[ngram] = count
+        return cls(limits, order)
+
+    @classmethod
+    def of_characters(cls, text: str, order: int) -> NgramIndex:
+        """Index the substrings of up to `order` characters."""
+        limits: Counter[Ngram] = Counter()
+        for n in range(1, order + 1):
+            limits.update([text[end - n : end] for end in range(n, len(text) + 1)])
+        return cls(limits, order)
 
     def __deepcopy__(self, memo: Mapping[int, Any]) -> NgramIndex:
         """The index itself: it never changes, so copies of a stream share it."""
@@ -76,14 +73,14 @@ class NgramMatcher:
             index's n-grams of min(count in the sequence, limit).
     """
 
-    __slots__ = ("_history", "_index", "_left", "_tentative", "_tentative_hits", "matches")
+    __slots__ = ("_counts", "_history", "_index", "_tentative", "_tentative_hits", "matches")
 
     def __init__(self, index: NgramIndex) -> None:
         self._index = index
-        self._left = index.limits.copy()  # how often each n-gram may still match
+        self._counts: dict[Ngram, int] = {}
         self._history: list[str | None] = [None] * index.order
         self._tentative = 0
-        self._tentative_hits: list[int] = []
+        self._tentative_hits: list[Ngram] = []
         self.matches = [0] * index.order
 
     @property
@@ -101,42 +98,87 @@ class NgramMatcher:
             self._tentative = len(tentative)
             self._tentative_hits = self._count(tentative)
 
-    def _count(self, tokens: Sequence[str]) -> list[int]:
-        """Append tokens; returns the ids of the indexed n-grams that end in them."""
-        left, history, matches = self._left, self._history, self.matches
-        root = self._index.root
-        hits = []
+    def _count(self, tokens: Sequence[str]) -> list[Ngram]:
+        """Append tokens; returns the indexed n-grams that end in them."""
+        limits, counts, matches = self._index.limits, self._counts, self.matches
+        history, order = self._history, self._index.order
+        hits: list[Ngram] = []
         for token in tokens:
             history.append(token)
-            node = root.get(token)
+            ngram: Ngram = token
             depth = 0
-            while node is not None:
-                ngram, children = node
-                hits.append(ngram)
-                remaining = left[ngram]
-                left[ngram] = remaining - 1
-                if remaining > 0:
+            while (limit := limits.get(ngram)) is not None:
+                count = counts.get(ngram, 0)
+                counts[ngram] = count + 1
+                if count < limit:
                     matches[depth] += 1
+                hits.append(ngram)
                 depth += 1
-                node = children.get(history[-1 - depth])
+                if depth == order:
+                    break
+                ngram = tuple(history[-1 - depth :])
         return hits
 
     def _retract(self) -> None:
-        left, orders, matches = self._left, self._index.orders, self.matches
+        limits, counts, matches = self._index.limits, self._counts, self.matches
         for ngram in self._tentative_hits:
-            remaining = left[ngram] = left[ngram] + 1
-            if remaining > 0:
-                matches[orders[ngram]] -= 1
+            count = counts[ngram] = counts[ngram] - 1
+            if count < limits[ngram]:
+                matches[0 if isinstance(ngram, str) else len(ngram) - 1] -= 1
         del self._history[-self._tentative :]
         self._tentative = 0
-        self._tentative_hits = []
 
     def __deepcopy__(self, memo: Mapping[int, Any]) -> NgramMatcher:
         """An independent copy, made without walking the counts one by one."""
         copy = NgramMatcher(self._index)
-        copy._left = self._left.copy()
+        copy._counts = self._counts.copy()
         copy._history = self._history.copy()
         copy._tentative = self._tentative
-        copy._tentative_hits = self._tentative_hits.copy()
+        copy._tentative_hits = self._tentative_hits  # replaced, never changed
+        copy.matches = self.matches.copy()
+        return copy
+
+
+class SubstringMatcher:
+    """Like `NgramMatcher` for characters, all of them final.
+
+    Attributes:
+        matches: by length minus one, the clipped matches of the text so far.
+        length: characters so far.
+    """
+
+    __slots__ = ("_counts", "_index", "_tail", "length", "matches")
+
+    def __init__(self, index: NgramIndex) -> None:
+        self._index = index
+        self._counts: dict[str, int] = {}
+        self._tail = ""  # the last characters, as many as a longer match can begin with
+        self.length = 0
+        self.matches = [0] * index.order
+
+    def extend(self, characters: str) -> None:
+        """Append characters."""
+        limits, counts, matches = self._index.limits, self._counts, self.matches
+        order, known = self._index.order, len(self._tail)
+        text = self._tail + characters
+        for end in range(known + 1, len(text) + 1):
+            for depth, start in enumerate(range(end - 1, max(end - order, 0) - 1, -1)):
+                substring = text[start:end]
+                limit = limits.get(substring)
+                if limit is None:
+                    break
+                count = counts.get(substring, 0)
+                counts[substring] = count + 1
+                if count < limit:
+                    matches[depth] += 1
+        self._tail = text[max(len(text) - order + 1, 0) :]
+        self.length += len(characters)
+
+    def __deepcopy__(self, memo: Mapping[int, Any]) -> SubstringMatcher:
+        """An independent copy, made without walking the counts one by one."""
+        copy = SubstringMatcher(self._index)
+        copy._counts = self._counts.copy()
+        copy._tail = self._tail
+        copy.length = self.length
         copy.matches = self.matches.copy()
         return copy

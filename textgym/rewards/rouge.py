@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from textgym.rewards.base import ExampleLike, Stream
@@ -19,15 +20,14 @@ def rouge_words(text: str) -> list[str]:
     return _find_words(text.lower())
 
 
-def split_rouge(text: str) -> tuple[list[str], list[str], str]:
+@lru_cache(maxsize=1)  # ROUGE-1, -2 and -L of one text are often asked for together
+def split_rouge(text: str) -> tuple[tuple[str, ...], tuple[str, ...], str]:
     """The final words, the tentative word if the text ends in one, and that word as text."""
     lowered = text.lower()
-    words = _find_words(lowered)
+    words = tuple(_find_words(lowered))
     if not words or not lowered.endswith(words[-1]):
-        return words, [], ""
-    last = words[-1:]
-    del words[-1]
-    return words, last, last[0]
+        return words, (), ""
+    return words[:-1], words[-1:], words[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,9 @@ class RougeN(ReferenceReward[tuple[RougeNReference, ...]]):
     def prepare(self, references: tuple[str, ...]) -> tuple[RougeNReference, ...]:
         """Index each reference's n-grams."""
         words = [rouge_words(reference) for reference in references]
-        return tuple(RougeNReference(NgramIndex([each], self.n), len(each)) for each in words)
+        return tuple(
+            RougeNReference(NgramIndex.of_tokens([each], self.n), len(each)) for each in words
+        )
 
     def stream(self, example: ExampleLike) -> Stream:
         """Follow one text; only the last word is tentative."""
@@ -88,15 +90,16 @@ class _RougeNStream(TokenStream):
     def __init__(self, n: int, references: tuple[RougeNReference, ...]) -> None:
         self._ngrams = [NgramMatcher(reference.index) for reference in references]
         super().__init__(split_rouge, self._ngrams)
-        self._n = n
-        self._lengths = [reference.length for reference in references]
+        self._shorter = n - 1
+        totals = [reference.length - self._shorter for reference in references]
+        self._pairs = list(zip(self._ngrams, totals, strict=True))
 
     def _compute(self) -> float:
-        skip = self._n - 1
-        total = self._ngrams[0].length - skip
-        best = 0.0
-        for matcher, length in zip(self._ngrams, self._lengths, strict=True):
-            best = max(best, f_measure(matcher.matches[skip], total, length - skip))
+        shorter, best = self._shorter, 0.0
+        for matcher, expected in self._pairs:
+            matches = matcher.matches[shorter]
+            if matches:
+                best = max(best, f_measure(matches, matcher.length - shorter, expected))
         return best
 
 
@@ -184,12 +187,13 @@ class _RougeLStream(TokenStream):
     def __init__(self, references: tuple[RougeLReference, ...]) -> None:
         self._alignments = [LcsMatcher(reference) for reference in references]
         super().__init__(split_rouge, self._alignments)
-        self._lengths = [reference.length for reference in references]
+        lengths = [reference.length for reference in references]
+        self._pairs = list(zip(self._alignments, lengths, strict=True))
 
     def _compute(self) -> float:
         best = 0.0
-        for matcher, length in zip(self._alignments, self._lengths, strict=True):
-            best = max(best, f_measure(matcher.matches, matcher.length, length))
+        for matcher, expected in self._pairs:
+            best = max(best, f_measure(matcher.matches, matcher.length, expected))
         return best
 
 
