@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
 import tempfile
 from functools import cache
@@ -339,6 +340,13 @@ def test_files_and_folders(tmp_path: Path) -> None:
         tokenizer = load_tokenizer(spec)
         assert (tokenizer.eos_id, tokenizer.pad_id) == (1, 0)
         assert tokenizer.name == str(spec)
+    assert load_tokenizer(tmp_path) is load_tokenizer(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    before = load_tokenizer(path)
+    time_ns = path.stat().st_mtime_ns + 10**9
+    byte_level(["<|endoftext|>"]).save(str(path))
+    os.utime(path, ns=(time_ns, time_ns))
+    assert load_tokenizer(path).vocab_size != before.vocab_size
 
 
 def test_ids_with_gaps(tmp_path: Path) -> None:
