@@ -67,11 +67,10 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
     def _allocate(self) -> None:
         n, width = self.num_envs, self.mdp.max_context
         self._rows = np.arange(n)
-        # One spare column takes what a full context would append, so no index is ever clipped.
-        self._tokens = np.full((n, width + 1), self.mdp.tokenizer.pad_id, dtype=np.int64)
-        self._columns = np.arange(width + 1)
-        self._flat = self._tokens.reshape(-1)
-        self._offsets = self._rows * (width + 1)
+        # The last entry takes what appends nothing, so that every step is one scatter.
+        self._flat = np.full(n * width + 1, self.mdp.tokenizer.pad_id, dtype=np.int64)
+        self._offsets = self._rows * width
+        self._columns = np.arange(width)
         self._lengths = np.zeros(n, dtype=np.int64)
         self._limits = np.zeros(n, dtype=np.int64)
         self._elapsed = np.zeros(n, dtype=np.int64)
@@ -87,6 +86,11 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         self._on_reference = np.zeros(n, dtype=np.bool_)
         self._followed = self.mdp.dense or self.mdp.demonstrations or self.render_mode is not None
         self._true = np.ones(n, dtype=np.bool_)
+
+    @property
+    def _tokens(self) -> NDArray[np.int64]:
+        """The contexts [N, max_context], as a view."""
+        return self._flat[:-1].reshape(self.num_envs, -1)
 
     def reset(
         self,
@@ -154,12 +158,13 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         """Start an episode in these slots: draw the example, lay the prompt, reset the counters."""
         if indices is None:
             indices = self.mdp.example_indices(self._keys[slots], self._episodes[slots])
-        self._tokens[slots] = self.mdp.tokenizer.pad_id
+        contexts = self._tokens
+        contexts[slots] = self.mdp.tokenizer.pad_id
         prompts = list(map(self.mdp.prompt, indices.tolist()))
         numbers = slots.tolist()
         for slot, prompt in zip(numbers, prompts, strict=True):
             self._prompts[slot] = prompt
-            self._tokens[slot, : prompt.length] = prompt.tokens
+            contexts[slot, : prompt.length] = prompt.tokens
         self._lengths[slots] = [prompt.length for prompt in prompts]
         for slot, prompt in zip(numbers, prompts, strict=True) if self._followed else ():
             self._follow(slot, prompt)
@@ -226,12 +231,14 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
                 f"actions must be integers of shape ({self.num_envs},), "
                 f"not {tokens.dtype} of shape {tokens.shape}"
             )
-        if tokens.min() < 0 or tokens.max() >= vocab:
-            slot = int(np.flatnonzero((tokens < 0) | (tokens >= vocab))[0])
+        tokens = tokens.astype(np.int64, copy=False)
+        wrong = tokens.view(np.uint64) >= vocab  # Negative numbers are large ones here.
+        if wrong.any():
+            slot = int(wrong.argmax())
             raise ValueError(
                 f"an action is a token id from 0 to {vocab - 1}, not {tokens[slot]} (slot {slot})"
             )
-        return tokens.astype(np.int64, copy=False)
+        return tokens
 
     def _slots_to_reset(self) -> Slots:
         done = self._done.nonzero()[0]
@@ -246,9 +253,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         if self.mdp.demonstrations:
             position = self._lengths - self._limits + self.mdp.max_new_tokens
             self._on_reference &= tokens == self._demonstrations[self._rows, position]
-        # What appends nothing writes padding over padding.
-        shown = np.where(legal, tokens, self.mdp.tokenizer.pad_id)
-        self._flat[self._offsets + self._lengths] = shown
+        self._flat[np.where(legal, self._offsets + self._lengths, -1)] = tokens
         self._lengths += legal
 
     def _time_is_up(self) -> NDArray[np.bool_]:
@@ -334,7 +339,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         return mask
 
     def _observations(self) -> Any:
-        ids = self._tokens[:, :-1].copy()
+        ids = self._tokens.copy()
         if not self.mdp.dict_observation:
             return ids
         attention = np.arange(self.mdp.max_context) < self._lengths[:, None]
