@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ def save_policy(policy: Policy, folder: Path) -> None:
     own = policy.state_dict()
     model = getattr(policy, "model", None)
     if model is not None:
-        model.save_pretrained(folder / MODEL)
+        with _quiet():
+            model.save_pretrained(folder / MODEL)
         own = {name: value for name, value in own.items() if not name.startswith("model.")}
     tensors = {name: value.contiguous() for name, value in own.items()}
     save_file(tensors, folder / WEIGHTS)
@@ -50,7 +52,8 @@ def load_policy(description: Mapping[str, Any], folder: Path) -> Policy:
             f"the checkpoint lacks {MODEL}/config.json or {MODEL}/*.safetensors: {folder}"
         )
     weights = {name: tensor for file in files for name, tensor in read_tensors(file).items()}
-    policy = build_causal_lm(description, folder / MODEL)
+    with _quiet():
+        policy = build_causal_lm(description, folder / MODEL)
     own = {f"model.{name}": tensor for name, tensor in weights.items()}
     load_tensors(policy, {**read_tensors(path), **own}, path)
     return policy
@@ -89,3 +92,17 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         return load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' progress bars off the terminal: files here are small or local."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

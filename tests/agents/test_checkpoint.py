@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from textgym_agents import checkpoint as checkpoints
+from textgym_agents.checkpoint import (
+    RunState,
+    find_checkpoint,
+    load_checkpoint_policy,
+    load_optimizer,
+    read_state,
+    save_checkpoint,
+)
+from textgym_agents.construction import PolicyConfig, build_policy, describe_policy
+from textgym_agents.environments import make_envs
+from textgym_agents.policies import Policy
+
+TINY_LM = PolicyConfig(kind="causal_lm", layers=1, heads=2, width=16)
+
+
+def described(env_id: str, config: PolicyConfig) -> dict[str, Any]:
+    envs = make_envs(env_id, 2)
+    description = describe_policy(config, envs, seed=3)
+    envs.close()
+    return description
+
+
+@pytest.fixture(scope="module")
+def mlp() -> dict[str, Any]:
+    return described("CartPole-v1", PolicyConfig(hidden_sizes=(8,)))
+
+
+@pytest.fixture(scope="module")
+def language_model() -> dict[str, Any]:
+    return described("textgym:textgym/Tiny-v0", TINY_LM)
+
+
+def trained(description: dict[str, Any]) -> tuple[Policy, torch.optim.Optimizer]:
+    """A policy and an optimizer after one step along random gradients."""
+    policy = build_policy(description)
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=0.01)
+    for parameter in policy.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    optimizer.step()
+    return policy, optimizer
+
+
+def state(description: dict[str, Any], iteration: int) -> RunState:
+    return RunState(
+        iteration=iteration,
+        steps=10 * iteration,
+        algorithm="reinforce",
+        algorithm_config={"gamma": 1.0},
+        train_config={"env_id": "CartPole-v1"},
+        policy=description,
+    )
+
+
+@pytest.mark.parametrize("kind", ["mlp", "language_model"])
+def test_round_trip_is_exact(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    description = request.getfixturevalue(kind)
+    policy, optimizer = trained(description)
+    path = save_checkpoint(tmp_path, policy, optimizer, state(description, 7))
+    assert read_state(path) == state(description, 7)
+    loaded = load_checkpoint_policy(path)
+    assert loaded.state_dict().keys() == policy.state_dict().keys()
+    for name, tensor in policy.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+    restored = torch.optim.AdamW(loaded.parameters(), lr=0.5)
+    load_optimizer(path, restored)
+    before, after = optimizer.state_dict(), restored.state_dict()
+    assert after["param_groups"][0]["lr"] == 0.01
+    assert before["state"].keys() == after["state"].keys()
+    for index, entry in before["state"].items():
+        for key, tensor in entry.items():
+            assert torch.equal(after["state"][index][key], tensor), (index, key)
+
+
+def test_model_folder_is_a_hugging_face_model_with_tied_weights(
+    tmp_path: Path, language_model: dict[str, Any]
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    policy, optimizer = trained(language_model)
+    path = save_checkpoint(tmp_path, policy, optimizer, state(language_model, 1))
+    model = AutoModelForCausalLM.from_pretrained(path / "model")
+    for name, tensor in policy.model.state_dict().items():  # type: ignore[union-attr, operator]
+        assert torch.equal(model.state_dict()[name], tensor), name
+    assert model.lm_head.weight.data_ptr() == model.transformer.wte.weight.data_ptr()
+    assert set(load_file(path / "policy.safetensors")) == {"value_head.weight", "value_head.bias"}
+
+
+def test_the_last_ones_stay_and_latest_names_the_newest(
+    tmp_path: Path, mlp: dict[str, Any]
+) -> None:
+    policy, optimizer = trained(mlp)
+    for iteration in (1, 2, 10, 11):
+        save_checkpoint(tmp_path, policy, optimizer, state(mlp, iteration), keep=2)
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert kept == ["iteration-00000010", "iteration-00000011", "latest"]
+    assert find_checkpoint(tmp_path).name == "iteration-00000011"
+    assert find_checkpoint(tmp_path / "iteration-00000010").name == "iteration-00000010"
+
+
+@pytest.mark.parametrize("broken", ["save_policy", "save_file", "write_json", "write_text"])
+def test_failure_while_writing_leaves_the_last_checkpoint(
+    broken: str, tmp_path: Path, mlp: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, optimizer = trained(mlp)
+    first = save_checkpoint(tmp_path, policy, optimizer, state(mlp, 1), keep=1)
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, broken, fail)
+        with pytest.raises(OSError, match="No space left"):
+            save_checkpoint(tmp_path, policy, optimizer, state(mlp, 2), keep=1)
+    assert find_checkpoint(tmp_path) == first
+    assert read_state(first).iteration == 1
+    load_checkpoint_policy(first)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert save_checkpoint(tmp_path, policy, optimizer, state(mlp, 2), keep=1).is_dir()
+    assert find_checkpoint(tmp_path).name == "iteration-00000002"
+
+
+def test_saving_an_iteration_again_replaces_it(tmp_path: Path, mlp: dict[str, Any]) -> None:
+    policy, optimizer = trained(mlp)
+    save_checkpoint(tmp_path, policy, optimizer, state(mlp, 1))
+    with torch.no_grad():
+        next(policy.parameters()).fill_(0.5)
+    path = save_checkpoint(tmp_path, policy, optimizer, state(mlp, 1))
+    assert next(load_checkpoint_policy(path).parameters()).eq(0.5).all()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["iteration-00000001", "latest"]
+
+
+@pytest.mark.parametrize(
+    "name", ["state.json", "policy.safetensors", "model/config.json", "model/model.safetensors"]
+)
+def test_missing_file_is_named(name: str, tmp_path: Path, language_model: dict[str, Any]) -> None:
+    policy, optimizer = trained(language_model)
+    path = save_checkpoint(tmp_path, policy, optimizer, state(language_model, 1))
+    (path / name).unlink()
+    with pytest.raises(FileNotFoundError, match=Path(name).suffix.replace(".", r"\.")):
+        load_checkpoint_policy(path)
+
+
+def test_missing_optimizer_is_named(tmp_path: Path, mlp: dict[str, Any]) -> None:
+    policy, optimizer = trained(mlp)
+    path = save_checkpoint(tmp_path, policy, optimizer, state(mlp, 1))
+    (path / "optimizer.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"optimizer\.safetensors"):
+        load_optimizer(path, optimizer)
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path: Path, mlp: dict[str, Any]) -> None:
+    policy, optimizer = trained(mlp)
+    path = save_checkpoint(tmp_path, policy, optimizer, state(mlp, 1))
+    tensors = load_file(path / "policy.safetensors")
+    tensors["actor.0.bias"] = torch.zeros(9)
+    tensors["extra"] = tensors.pop("critic.0.bias")
+    save_file(tensors, path / "policy.safetensors")
+    with pytest.raises(ValueError) as caught:
+        load_checkpoint_policy(path)
+    for part in (
+        "policy.safetensors",
+        "critic.0.bias is missing",
+        "extra is unknown",
+        "actor.0.bias has shape (9,), the policy (8,)",
+    ):
+        assert part in str(caught.value)
+
+
+def test_language_model_that_lacks_weights_is_refused(
+    tmp_path: Path, language_model: dict[str, Any]
+) -> None:
+    policy, optimizer = trained(language_model)
+    path = save_checkpoint(tmp_path, policy, optimizer, state(language_model, 1))
+    tensors = load_file(path / "model/model.safetensors")
+    del tensors["transformer.ln_f.weight"]
+    save_file(tensors, path / "model/model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"ln_f\.weight is missing"):
+        load_checkpoint_policy(path)
+
+
+def test_optimizer_of_another_network_is_refused(tmp_path: Path, mlp: dict[str, Any]) -> None:
+    policy, optimizer = trained(mlp)
+    path = save_checkpoint(tmp_path, policy, optimizer, state(mlp, 1))
+    wider = build_policy({**mlp, "hidden_sizes": [9]})
+    with pytest.raises(ValueError, match=r"parameter 0 has shape \(8, 4\)"):
+        load_optimizer(path, torch.optim.AdamW(wider.parameters()))
+    shallow = torch.optim.AdamW([next(iter(policy.parameters()))])
+    with pytest.raises(ValueError, match="the policy has 1"):
+        load_optimizer(path, shallow)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ('{"format": 99}', "format 99"),
+        ('{"format": 1, "iteration": 1}', "lacks steps, algorithm"),
+    ],
+)
+def test_damaged_state_is_named(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_state(tmp_path)
+
+
+def test_damaged_weights_are_named(tmp_path: Path, mlp: dict[str, Any]) -> None:
+    policy, optimizer = trained(mlp)
+    path = save_checkpoint(tmp_path, policy, optimizer, state(mlp, 1))
+    weights = path / "policy.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"policy\.safetensors is damaged"):
+        load_checkpoint_policy(path)
+
+
+def test_nothing_to_find(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no checkpoint at"):
+        find_checkpoint(tmp_path)
+    (tmp_path / "latest").write_text("iteration-00000009\n")
+    with pytest.raises(FileNotFoundError, match="iteration-00000009"):
+        find_checkpoint(tmp_path)
+
+
+def test_description_is_json_and_fixes_the_weights(
+    mlp: dict[str, Any], language_model: dict[str, Any]
+) -> None:
+    for description in (mlp, language_model):
+        copied = json.loads(json.dumps(description))
+        first, second = build_policy(description), build_policy(copied)
+        for one, other in zip(first.parameters(), second.parameters(), strict=True):
+            assert torch.equal(one, other)
+    other_seed = build_policy({**mlp, "seed": 4})
+    assert not torch.equal(next(other_seed.parameters()), next(build_policy(mlp).parameters()))
+
+
+def test_language_model_needs_token_ids() -> None:
+    with pytest.raises(ValueError, match="pad_id"):
+        described("CartPole-v1", TINY_LM)
+
+
+def test_spaces_that_no_policy_takes_are_refused() -> None:
+    envs = gym.vector.SyncVectorEnv([lambda: gym.make("Pendulum-v1")])
+    description = describe_policy(PolicyConfig(), envs)
+    with pytest.raises(ValueError, match="Discrete action space"):
+        build_policy(description)
+    envs.close()

@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from safetensors.torch import load_file
+
+from textgym_agents import train as training
+from textgym_agents.algorithms import AlgorithmConfig, MaximumLikelihoodConfig, ReinforceConfig
+from textgym_agents.construction import PolicyConfig
+from textgym_agents.environments import make_envs
+from textgym_agents.evaluate import Estimate, evaluate
+from textgym_agents.loggers import TIME_COLUMNS, ConsoleLogger, JsonLinesLogger, read_rows
+from textgym_agents.policies import MLPPolicy
+from textgym_agents.seeding import iteration_seeds
+from textgym_agents.train import TrainResult, train
+from textgym_agents.train_config import TrainConfig
+
+TINY = "textgym:textgym/Tiny-v0"
+LM = PolicyConfig(kind="causal_lm", layers=1, heads=2, width=16)
+
+
+def config(output: Path, **kwargs: Any) -> TrainConfig:
+    base: dict[str, Any] = {
+        "env_id": "CartPole-v1",
+        "output": output,
+        "num_envs": 4,
+        "total_steps": 1_000_000,
+        "policy": PolicyConfig(hidden_sizes=(8,)),
+        "tensorboard": False,
+        "progress": False,
+    }
+    return TrainConfig(**{**base, **kwargs})
+
+
+def stop_after(iterations: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send this process SIGINT in the middle of an iteration, as Ctrl-C does."""
+    iterate = training.iterate
+
+    def interrupted(run: Any) -> dict[str, float]:
+        if run.iteration + 1 == iterations:
+            os.kill(os.getpid(), signal.SIGINT)
+        return iterate(run)
+
+    monkeypatch.setattr(training, "iterate", interrupted)
+
+
+def rows_without_time(output: Path) -> list[dict[str, float]]:
+    rows = read_rows(output / "log.jsonl")
+    return [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in rows]
+
+
+RUNS: dict[str, tuple[dict[str, Any], AlgorithmConfig]] = {
+    "cartpole": ({"eval_interval": 2, "eval_episodes": 4}, ReinforceConfig(baseline="learned")),
+    "language_model": (
+        {"env_id": TINY, "policy": LM},
+        ReinforceConfig(baseline="leave_one_out", group_size=2, episodes_per_env=2),
+    ),
+    "cloning": (
+        {"env_id": TINY, "policy": LM, "env_kwargs": {"demonstrations": True}},
+        MaximumLikelihoodConfig(schedule="cosine", warmup=1e-5),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(RUNS))
+def test_resumed_run_equals_the_unstopped_one(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, algorithm = RUNS[name]
+    with monkeypatch.context() as patch:
+        stop_after(6, patch)
+        whole = train(config(tmp_path / "whole", **options), algorithm)
+    with monkeypatch.context() as patch:
+        stop_after(3, patch)
+        half = train(config(tmp_path / "halves", **options), algorithm)
+    assert (half.iteration, half.interrupted) == (3, True)
+    with monkeypatch.context() as patch:
+        stop_after(6, patch)
+        rest = train(config(tmp_path / "halves", resume=True, **options), algorithm)
+    assert whole.iteration == rest.iteration == 6
+    assert whole.steps == rest.steps
+    for file in sorted(whole.checkpoint.rglob("*.safetensors")):
+        expected = load_file(file)
+        resumed = load_file(rest.checkpoint / file.relative_to(whole.checkpoint))
+        assert expected.keys() == resumed.keys()
+        for key, tensor in expected.items():
+            assert torch.equal(tensor, resumed[key]), (file.name, key)
+    rows = rows_without_time(tmp_path / "whole")
+    assert [row["iteration"] for row in rows][-6:] == [1, 2, 3, 4, 5, 6]
+    assert rows == rows_without_time(tmp_path / "halves")
+
+
+def test_rows_after_the_checkpoint_are_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that dies between checkpoints is resumed from the last one."""
+    iterate = training.iterate
+
+    def dying(run: Any) -> dict[str, float]:
+        if run.iteration == 5:
+            raise FloatingPointError("the loss is nan")
+        return iterate(run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "iterate", dying)
+        with pytest.raises(FloatingPointError):
+            train(config(tmp_path / "x", checkpoint_interval=3), ReinforceConfig())
+    assert [row["iteration"] for row in read_rows(tmp_path / "x/log.jsonl")] == [1, 2, 3, 4, 5]
+    stop_after(6, monkeypatch)
+    train(config(tmp_path / "x", checkpoint_interval=3, resume=True), ReinforceConfig())
+    assert [r["iteration"] for r in read_rows(tmp_path / "x/log.jsonl")] == [1, 2, 3, 4, 5, 6]
+
+
+def small_run(output: Path, **kwargs: Any) -> TrainResult:
+    return train(config(output, **{"total_steps": 200, **kwargs}), ReinforceConfig())
+
+
+def test_a_run_leaves_its_results(tmp_path: Path) -> None:
+    result = small_run(tmp_path / "run", eval_interval=2, eval_episodes=6, tensorboard=True)
+    assert not result.interrupted
+    assert result.steps >= 200
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["metrics"] == result.metrics
+    assert metrics["checkpoint"] == result.checkpoint.name
+    low, mean, high = (result.metrics[f"eval_return_{end}"] for end in ("low", "mean", "high"))
+    assert 0 < low < mean < high
+    rows = read_rows(tmp_path / "run/log.jsonl")
+    assert rows[0].keys() >= {"iteration", "steps", "eval_return_mean"}
+    assert rows[-1]["steps"] == result.steps
+    assert (tmp_path / "run/curve.png").read_bytes().startswith(b"\x89PNG")
+    events = list((tmp_path / "run/tensorboard").iterdir())
+    assert len(events) == 1
+    assert b"return_mean" in events[0].read_bytes()
+    assert not list((tmp_path / "run").rglob(".*"))
+
+
+def test_same_seed_same_run_and_another_seed_another(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        small_run(tmp_path / name, seed=seed)
+    assert rows_without_time(tmp_path / "a") == rows_without_time(tmp_path / "b")
+    assert rows_without_time(tmp_path / "a") != rows_without_time(tmp_path / "c")
+
+
+def test_target_return_stops_the_run(tmp_path: Path) -> None:
+    assert small_run(tmp_path / "a", target_return=1.0).iteration == 1
+    reached = small_run(tmp_path / "b", target_return=1.0, eval_interval=1, eval_episodes=4)
+    assert reached.iteration == 0
+
+
+def test_warm_start_takes_the_policy_and_the_new_sampling(tmp_path: Path) -> None:
+    first = small_run(tmp_path / "first")
+    policy = PolicyConfig(hidden_sizes=(3,), temperature=0.5)
+    second = train(
+        config(tmp_path / "second", total_steps=1, init=first.output, policy=policy, seed=9),
+        ReinforceConfig(learning_rate=1e-12),
+    )
+    expected = load_file(first.checkpoint / "policy.safetensors")
+    for name, tensor in load_file(second.checkpoint / "policy.safetensors").items():
+        assert_allclose(tensor, expected[name], atol=1e-9)
+    state = json.loads((second.checkpoint / "state.json").read_text())
+    assert state["policy"]["temperature"] == 0.5
+    assert state["policy"]["hidden_sizes"] == [8]
+
+
+def test_warm_start_from_another_environments_policy_is_refused(tmp_path: Path) -> None:
+    first = small_run(tmp_path / "first")
+    with pytest.raises(ValueError, match=r"action space Discrete\(2\)"):
+        small_run(tmp_path / "second", env_id="Acrobot-v1", init=first.output)
+
+
+def test_an_existing_run_is_not_overwritten(tmp_path: Path) -> None:
+    small_run(tmp_path / "run")
+    with pytest.raises(FileExistsError, match="already has a training run"):
+        small_run(tmp_path / "run")
+
+
+def test_resume_needs_the_same_run(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        small_run(tmp_path / "run", resume=True)
+    small_run(tmp_path / "run")
+    with pytest.raises(ValueError, match="seed = 0, asked for is 5"):
+        small_run(tmp_path / "run", resume=True, seed=5)
+    with pytest.raises(ValueError, match=r"gamma = 1\.0, asked for is 0\.5"):
+        train(config(tmp_path / "run", resume=True), ReinforceConfig(gamma=0.5))
+    longer = small_run(tmp_path / "run", resume=True, total_steps=400)
+    assert longer.steps >= 400
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"num_envs": 0}, ValueError, "num_envs must be at least 1"),
+        ({"seed": -1}, ValueError, "seed must be at least 0"),
+        ({"env_id": "CartPoll-v1"}, gym.error.NameNotFound, "CartPole"),
+        ({"env_kwargs": {"wheels": 4}}, ValueError, "wheels"),
+        ({"device": "cuda:99"}, ValueError, "device 'cuda:99' cannot be used"),
+        ({"device": "abacus"}, ValueError, "abacus"),
+        ({"policy": PolicyConfig(temperature=0.0)}, ValueError, "temperature must be positive"),
+    ],
+)
+def test_wrong_configurations_are_named(
+    wrong: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=message):
+        small_run(tmp_path / "run", **wrong)
+    assert not (tmp_path / "run").exists()
+
+
+def test_groups_must_divide_the_environments(tmp_path: Path) -> None:
+    algorithm = ReinforceConfig(baseline="leave_one_out", group_size=3)
+    with pytest.raises(ValueError, match="group_size 3 does not divide num_envs 4"):
+        train(config(tmp_path / "run"), algorithm)
+
+
+def test_cloning_fits_the_models_own_distribution(tmp_path: Path) -> None:
+    policy = replace(LM, top_k=2)
+    with pytest.raises(ValueError, match="mle fits the model's own distribution"):
+        train(config(tmp_path / "run", env_id=TINY, policy=policy), MaximumLikelihoodConfig())
+
+
+def test_threads_are_restored(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    small_run(tmp_path / "run", total_steps=1, threads=before + 1)
+    assert torch.get_num_threads() == before
+
+
+def test_seeds_follow_from_seed_and_iteration() -> None:
+    seeds = iteration_seeds(5, 3, 6, group_size=2)
+    assert seeds == iteration_seeds(5, 3, 6, group_size=2)
+    assert seeds.slots[::2] == seeds.slots[1::2]
+    assert len(set(seeds.slots)) == 3
+    drawn = {s for k in range(50) for s in iteration_seeds(5, k, 8).slots}
+    assert len(drawn) == 50 * 8
+    with pytest.raises(ValueError, match="seed must be 0 or more"):
+        iteration_seeds(-1, 0, 1)
+
+
+def test_evaluation_is_reproducible_and_keeps_the_policy() -> None:
+    envs = make_envs("CartPole-v1", 3)
+    policy = MLPPolicy.from_env(envs, hidden_sizes=(8,))
+    before = [p.detach().clone() for p in policy.parameters()]
+    first = evaluate(envs, policy, num_episodes=7, seed=1)
+    second = evaluate(envs, policy, num_episodes=7, seed=1)
+    other = evaluate(envs, policy, num_episodes=7, seed=2)
+    envs.close()
+    assert first.returns == second.returns != other.returns
+    assert first.returns.count == len(first.episodes) == 7
+    returns = [episode.total_reward for episode in first.episodes]
+    assert first.returns.mean == pytest.approx(np.mean(returns))
+    assert all(torch.equal(p, b) for p, b in zip(policy.parameters(), before, strict=True))
+
+
+def test_evaluation_estimates_the_scores_of_texts() -> None:
+    envs = make_envs(TINY, 4)
+    policy = MLPPolicy.from_env(envs, hidden_sizes=(8,))
+    result = evaluate(envs, policy, num_episodes=10)
+    envs.close()
+    assert result.scores["score"] == result.scores["token_accuracy"]
+    assert result.row("eval_")["eval_score"] == pytest.approx(result.returns.mean)
+    assert "example" not in result.scores
+    assert all(isinstance(episode.info["text"], str) for episode in result.episodes)
+
+
+def test_estimate_by_hand() -> None:
+    estimate = Estimate.of([1.0, 2.0, 3.0, 6.0])
+    assert (estimate.mean, estimate.count) == (3.0, 4)
+    assert estimate.std == pytest.approx((14 / 3) ** 0.5)
+    assert estimate.high - estimate.mean == pytest.approx(1.96 * (14 / 3) ** 0.5 / 2)
+    assert Estimate.of([2.0]) == Estimate(2.0, 0.0, 2.0, 2.0, 1)
+
+
+def test_log_that_was_cut_in_a_line_is_read_up_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"iteration": 1, "steps": 5}\n{"iteration": 2, "st')
+    assert read_rows(path) == [{"iteration": 1, "steps": 5}]
+    path.write_text('{"iteration": 1}\nnonsense\n')
+    with pytest.raises(ValueError, match=r"log\.jsonl, line 2"):
+        read_rows(path)
+
+
+def test_log_lines_are_on_disk_at_once(tmp_path: Path) -> None:
+    logger = JsonLinesLogger(tmp_path / "log.jsonl")
+    logger.log({"iteration": 1, "steps": 5})
+    assert read_rows(tmp_path / "log.jsonl") == [{"iteration": 1, "steps": 5}]
+    logger.close()
+
+
+def test_console_prints_now_and_then_off_a_terminal() -> None:
+    from rich.console import Console
+
+    console = Console(file=open(os.devnull, "w"), record=True, width=200)  # noqa: SIM115, PTH123
+    logger = ConsoleLogger(100, console, seconds_between=3600)
+    for iteration in (1, 2, 3):
+        logger.log({"iteration": iteration, "steps": 50 * (iteration - 1), "return_mean": 7.5})
+    logger.close()
+    console.file.close()
+    lines = console.export_text().splitlines()
+    assert lines == [
+        "iteration 1  steps 0  return_mean 7.5",
+        "iteration 3  steps 100  return_mean 7.5",
+    ]
