@@ -104,9 +104,10 @@ class Bleu(ReferenceReward[BleuReferences]):
         product = 1.0
         zeros = 0
         for n in range(orders):
-            correct, total = float(matches[n]), float(max(length - n, 0))
-            if n:
-                correct, total = correct + add, total + add
+            correct: float = matches[n]
+            total: float = length - n
+            if add and n:
+                correct, total = correct + add, max(total, 0) + add
             if correct == 0:
                 zeros += 1
                 correct = self._smoothed(zeros)

@@ -78,12 +78,11 @@ class Chrf(ReferenceReward[tuple[ChrfReference, ...]]):
     def _prepare_one(self, reference: str) -> ChrfReference:
         characters = reference if self.whitespace else "".join(reference.split())
         words = _words(reference.split()) if self.word_order else []
-        totals = [max(len(characters) - n, 0) for n in range(self.char_order)]
-        totals += [max(len(words) - n, 0) for n in range(self.word_order)]
+        totals = (*_totals(len(characters), self.char_order), *_totals(len(words), self.word_order))
         return ChrfReference(
             NgramIndex.of_characters(characters, self.char_order),
             NgramIndex.of_tokens([words], self.word_order),
-            tuple(totals),
+            totals,
         )
 
     def stream(self, example: ExampleLike) -> Stream:
@@ -97,8 +96,8 @@ class Chrf(ReferenceReward[tuple[ChrfReference, ...]]):
 
         Args:
             matches: clipped matches by order, characters' orders and then words'.
-            totals: n-grams in the text by order.
-            reference_totals: n-grams in the reference by order.
+            totals: n-grams in the text by order; what is below 1 counts as none.
+            reference_totals: n-grams in the reference by order, likewise.
 
         Returns:
             The F-score in [0, 1]; 0 where nothing matches.
@@ -108,7 +107,7 @@ class Chrf(ReferenceReward[tuple[ChrfReference, ...]]):
         precision = recall = 0.0
         orders = 0
         for correct, total, expected in zip(matches, totals, reference_totals, strict=True):
-            if total and expected:
+            if total > 0 and expected > 0:
                 precision += correct / total
                 recall += correct / expected
                 orders += 1
@@ -124,8 +123,8 @@ class Chrf(ReferenceReward[tuple[ChrfReference, ...]]):
         factor = self.beta**2
         score = 0.0
         for correct, total, expected in zip(matches, totals, reference_totals, strict=True):
-            precision = correct / total if total and expected else _EPSILON
-            recall = correct / expected if expected else _EPSILON
+            precision = correct / total if total > 0 and expected > 0 else _EPSILON
+            recall = correct / expected if expected > 0 else _EPSILON
             denominator = factor * precision + recall
             if denominator > 0:
                 score += (1 + factor) * precision * recall / denominator
@@ -160,9 +159,10 @@ class ChrfPlusPlus(Chrf):
 class _ChrfStream(Stream):
     def __init__(self, reward: Chrf, references: tuple[ChrfReference, ...]) -> None:
         self._reward = reward
-        self._reference_totals = [reference.totals for reference in references]
         self._characters = [SubstringMatcher(reference.characters) for reference in references]
         self._words = [NgramMatcher(reference.words) for reference in references]
+        totals = [reference.totals for reference in references]
+        self._rows = list(zip(self._characters, self._words, totals, strict=True))
         self._unread = ""  # what the character matchers have not seen
         self._last_word = ""  # the unfinished word, tentative in the word matchers
         self._stale = True
@@ -192,13 +192,13 @@ class _ChrfStream(Stream):
 
     def _compute(self) -> float:
         reward = self._reward
-        totals = _totals(self._characters[0].length, reward.char_order)
+        totals = [*_totals(self._characters[0].length, reward.char_order)]
         totals += _totals(self._words[0].length, reward.word_order)
-        rows = zip(self._characters, self._words, self._reference_totals, strict=True)
-        return max(
-            reward.from_statistics(characters.matches + words.matches, totals, reference_totals)
-            for characters, words, reference_totals in rows
-        )
+        best = 0.0
+        for characters, words, expected in self._rows:
+            matches = characters.matches + words.matches
+            best = max(best, reward.from_statistics(matches, totals, expected))
+        return best
 
 
 def _words(parts: Sequence[str]) -> list[str]:
@@ -216,5 +216,6 @@ def _words(parts: Sequence[str]) -> list[str]:
     return words
 
 
-def _totals(length: int, order: int) -> list[int]:
-    return [max(length - n, 0) for n in range(order)]
+def _totals(length: int, order: int) -> range:
+    """How many n-grams of each order there are, below 1 where there is none."""
+    return range(length, length - order, -1)

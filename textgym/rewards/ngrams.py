@@ -91,12 +91,13 @@ class NgramMatcher:
     def advance(self, final: Sequence[str], tentative: Sequence[str]) -> None:
         """Replace the tentative tokens of the last call by `final` and then `tentative` ones."""
         if self._tentative:
+            del self._history[-self._tentative :]
+        if self._tentative_hits:
             self._retract()
         if final:
             self._count(final)
-        if tentative:
-            self._tentative = len(tentative)
-            self._tentative_hits = self._count(tentative)
+        self._tentative = len(tentative)
+        self._tentative_hits = self._count(tentative)
 
     def _count(self, tokens: Sequence[str]) -> list[Ngram]:
         """Append tokens; returns the indexed n-grams that end in them."""
@@ -125,8 +126,6 @@ class NgramMatcher:
             count = counts[ngram] = counts[ngram] - 1
             if count < limits[ngram]:
                 matches[0 if isinstance(ngram, str) else len(ngram) - 1] -= 1
-        del self._history[-self._tentative :]
-        self._tentative = 0
 
     def __deepcopy__(self, memo: Mapping[int, Any]) -> NgramMatcher:
         """An independent copy, made without walking the counts one by one."""

@@ -24,6 +24,8 @@ def rouge_words(text: str) -> list[str]:
 def split_rouge(text: str) -> tuple[tuple[str, ...], tuple[str, ...], str]:
     """The final words, the tentative word if the text ends in one, and that word as text."""
     lowered = text.lower()
+    if lowered.isascii() and lowered.isalnum():  # still inside one word
+        return (), (lowered,), lowered
     words = tuple(_find_words(lowered))
     if not words or not lowered.endswith(words[-1]):
         return words, (), ""

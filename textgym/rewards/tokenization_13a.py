@@ -12,8 +12,9 @@ _DASH_AFTER_DIGIT = re.compile(r"([0-9])(-)")
 
 def tokenize_13a(text: str) -> list[str]:
     """The tokens of a text whose trailing whitespace has been stripped, as sacreBLEU makes them."""
-    if text.isalnum():
-        return [text]
+    words = text.split()
+    if "".join(words).isalnum():  # none of the rules below applies
+        return words
     text = text.replace("<skipped>", "").replace("-\n", "").replace("\n", " ")
     if "&" in text:
         text = text.replace("&quot;", '"').replace("&amp;", "&")
@@ -31,10 +32,13 @@ def split_13a(text: str) -> tuple[list[str], list[str], str]:
     Returns:
         The final tokens, the tentative tokens, and the text the tentative ones came from.
     """
+    if text.isalnum():
+        return [], [text], text
     end = _final_length(text)
-    final = tokenize_13a(text[:end]) if end else []
-    unread = text[end:] if end else text
-    return final, tokenize_13a(unread.rstrip()), unread
+    if not end:
+        return [], tokenize_13a(text.rstrip()), text
+    unread = text[end:]
+    return tokenize_13a(text[:end]), tokenize_13a(unread.rstrip()), unread
 
 
 def split_13a_lowercase(text: str) -> tuple[list[str], list[str], str]:
@@ -56,15 +60,11 @@ def _final_length(text: str) -> int:
     "<skipped>" is gone), and trailing whitespace stays unread, since sacreBLEU strips it:
     "foo-\n" is "foo-", while "foo-\nbar" is "foobar".
     """
-    end = len(text)
-    while end:
-        stripped = text[:end].rstrip()
-        words = stripped.rsplit(None, 1)
-        if not words:
-            return 0
-        end = len(stripped) - len(words[-1])
+    while last := text.rsplit(None, 1)[-1:]:
+        end = text.rfind(last[0])
         if not (end and text[end - 1] == "\n" and _ends_in_hyphen(text[: end - 1])):
             return end
+        text = text[:end]
     return 0
 
 
