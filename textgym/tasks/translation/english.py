@@ -20,7 +20,9 @@ def make_verb(base: str, past: str = "", participle: str = "") -> Verb:
     ending = "d" if base.endswith("e") else "ed"
     consonant_y = base.endswith("y") and base[-2] not in "aeiou"
     regular = base[:-1] + "ied" if consonant_y else _doubled(base) + ending
-    return Verb(base, third_person(base), past or regular, participle or past or regular, _ing(base))
+    return Verb(
+        base, third_person(base), past or regular, participle or past or regular, _ing(base)
+    )
 
 
 def third_person(base: str) -> str:
@@ -43,7 +45,7 @@ def _ing(base: str) -> str:
 def _doubled(base: str) -> str:
     """Double a final consonant after one short stressed vowel (swim: swimm)."""
     vowels = [c in "aeiou" for c in base]
-    short = sum(vowels) == 1 or base in {"forget", "begin"}
+    short = sum(vowels) == 1 or base in {"forget", "begin", "travel"}
     if short and len(base) > 2 and vowels[-3:] == [False, True, False] and base[-1] not in "wxy":
         return base + base[-1]
     return base

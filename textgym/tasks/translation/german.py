@@ -58,6 +58,8 @@ DETERMINERS: dict[str, Determiner] = {
     "her": Determiner(_with_endings("ihr", EIN_ENDINGS), MIXED),
     "our": Determiner(_with_endings("unser", EIN_ENDINGS), MIXED),
     "their": Determiner(_with_endings("ihr", EIN_ENDINGS), MIXED),
+    "many": Determiner(_with_endings("viel", STRONG), STRONG),
+    "some": Determiner(_with_endings("einig", STRONG), STRONG),
     "": Determiner((("", "", ""),) * 4, STRONG),
 }
 
@@ -127,18 +129,20 @@ def _regular(infinitive: str) -> tuple[str, str, str]:
 
 
 def make_verb(name: str, irregular: dict[str, list[str]]) -> Verb:
-    """Conjugate a verb; its prefix is set off by "|", and "!" says that it is regular here.
+    """Conjugate a verb; its prefix is set off by "|", "!" says that it is regular, "*" that it takes "sein".
 
     Args:
-        name: The infinitive: "lesen", "an|rufen", "spazieren_|gehen", "hängen!".
+        name: The infinitive: "lesen", "an|rufen", "spazieren_|gehen", "auf|stehen*", "hängen!".
         irregular: By infinitive: he-present, he-preterite, participle (with a star for "sein")
             and, where it does not follow, the du-present.
     """
     prefix, _, rest = name.replace("_", " ").rpartition("|")
+    starred = rest.endswith("*")
+    rest = rest.rstrip("*")
     base = rest.rstrip("!")
     listed = irregular.get(rest, [])
     he, past, participle = listed[:3] if listed else _regular(base)
-    auxiliary = "sein" if participle.endswith("*") else "haben"
+    auxiliary = "sein" if starred or participle.endswith("*") else "haben"
     stem = base[:-2] if base.endswith("en") else base[:-1]
     you = listed[3] if len(listed) > 3 else _du(he)
     first = he if he in {"mag", "weiß", "kann", "muss", "will", "soll", "darf"} else stem + "e"

@@ -1,0 +1,161 @@
+"""Sentences that join two clauses as equals, and those with an infinitive."""
+
+from __future__ import annotations
+
+from textgym.tasks.translation.clause import Clause
+from textgym.tasks.translation.composer import (
+    DURATIVE,
+    FRAMES,
+    GOVERNING,
+    VOLITIONAL,
+    Composer,
+)
+from textgym.tasks.translation.lexicon import Frame, Noun, Place
+from textgym.tasks.translation.phrases import (
+    Described,
+    PrepositionalPhrase,
+    ThingPronoun,
+)
+from textgym.tasks.translation.sentence import Sentence
+from textgym.tasks.translation.style import Style
+from textgym.tasks.translation.writer import Writer
+
+
+def coordination(writer: Writer) -> Sentence:
+    """Return two main clauses with subjects of their own, joined by "and" or "but"."""
+    composer = Composer(writer)
+    tense = writer.pick(("past", "past", "future", "progressive"))
+    frames = DURATIVE if tense == "progressive" else VOLITIONAL
+    one = composer.clause(writer.pick(frames), tense, adverbials=1, timed=False)
+    two = composer.clause(writer.pick(frames), tense, avoid=one.subject, adverbials=1, timed=False)
+    words, german_words = writer.pick((("and", " und"), ("but", ", aber"), ("while", ", während")))
+    subordinate = words == "while"
+
+    def in_german(style: Style) -> str:
+        side = style._replace(order=0)
+        last = two.verb_last(side) if subordinate else two.statement(side)
+        return f"{one.statement(style)}{german_words} {last}"
+
+    comma = "," if words == "but" else ""
+    text = f"{one.english()}{comma} {words} {two.english()}"
+    return Sentence(text, in_german, (one, two), orders=one.orders())
+
+
+def sequence(writer: Writer) -> Sentence:
+    """Return "... bought a book and read it ...": one subject, the same thing twice."""
+    composer = Composer(writer)
+    first, second, noun = writer.pick(SEQUENCES)
+    plural = bool(noun.plural) and writer.chance(0.25)
+    subject = writer.subject(first)
+    tense = writer.pick(("past", "past", "future", "past"))
+    one = composer.clause(first, tense, subject=subject, adverbials=1)
+    determiner = "a" if noun.plural and not plural and writer.chance(0.6) else "the"
+    one.object = writer.describe(noun, determiner, plural=plural)
+    two = composer.clause(second, tense, subject=subject, adverbials=1, timed=False)
+    two.object = ThingPronoun(noun, plural)
+
+    def in_german(style: Style) -> str:
+        last = two.without_subject(style._replace(order=0), one)
+        return f"{one.statement(style)} und {last}"
+
+    text = f"{one.english()} and {_tail(two)}"
+    return Sentence(text, in_german, (one, two), orders=_subject_orders(one))
+
+
+def _tail(clause: Clause) -> str:
+    """Return the second half of an English coordination; "will" is not repeated."""
+    return clause.english(shared=True).removeprefix("will ")
+
+
+def _subject_orders(clause: Clause) -> int:
+    return 1 if clause.time_first or clause.time is None else 2
+
+
+THEN = {"hide", "lose", "open", "translate", "repair", "sell", "forget", "eat", "drink", "read"}
+FIRST = {"buy", "find", "get", "order", "borrow", "pick", "steal"}
+
+
+def _sequences() -> tuple[tuple[Frame, Frame, Noun], ...]:
+    firsts = [f for f in FRAMES if f.verb.base in FIRST and f.people_act and f.object_tags]
+    seconds = [
+        f
+        for f in FRAMES
+        if f.verb.base in THEN and f.people_act and not f.has_receiver and f.object_tags
+    ]
+    return tuple(
+        (first, second, noun)
+        for first in firsts
+        for second in seconds
+        for noun in first.objects
+        if noun in second.objects and not noun.sex
+    )
+
+
+SEQUENCES = _sequences()
+
+
+def purpose(writer: Writer) -> Sentence:
+    """Return "... went to the market to buy ...": where one goes fits what one does there."""
+    composer = Composer(writer)
+    goer, place, doer = writer.pick(PURPOSES)
+    goal = PrepositionalPhrase(place.to, writer.describe(place.noun, adjectives=0.1), place.to_case)
+    tense = writer.pick(("past", "past", "future", "modal"))
+    main = composer.clause(goer, tense, adverbials=1, goal=goal)
+    main.manner = None
+    side = composer.clause(doer, "past", subject=main.subject, adverbials=0)
+    if doer.shopping and isinstance(side.object, Described):
+        nouns = [n for n in doer.objects if f"shop_{n.kind}" in place.noun.tags]
+        noun = writer.pick(nouns)
+        plural = bool(noun.plural) and writer.chance(0.4)
+        side.object = writer.describe(
+            noun, "a" if noun.plural and not plural else "", plural=plural
+        )
+
+    def in_german(style: Style) -> str:
+        return f"{main.statement(style)}, um {side.infinitive(style._replace(order=0))}"
+
+    text = f"{main.english()} to {_bare_infinitive(side)}"
+    return Sentence(text, in_german, (main, side), orders=main.orders())
+
+
+def _bare_infinitive(clause: Clause) -> str:
+    """Return the English infinitive of a clause without "to"."""
+    clause.tense, clause.modal = "future", None
+    return clause.english(shared=True).removeprefix("will ")
+
+
+def _purposes() -> tuple[tuple[Frame, Place, Frame], ...]:
+    goers = [f for f in FRAMES if (f.verb.base, f.goal) in {("go", "to"), ("drive", "to")}]
+    doers = [f for f in VOLITIONAL if not f.goal and f.verb.base not in ("open", "close")]
+    found = []
+    for goer in goers:
+        for place in goer.goals:
+            for doer in doers:
+                shops = doer.shopping and any(
+                    f"shop_{noun.kind}" in place.noun.tags for noun in doer.objects
+                )
+                if shops or (place in doer.places and not doer.shopping):
+                    found.append((goer, place, doer))
+    return tuple(found)
+
+
+PURPOSES = _purposes()
+
+
+def infinitive(writer: Writer) -> Sentence:
+    """Return "... tried to ..."."""
+    composer = Composer(writer)
+    frame = writer.pick(GOVERNING["to"])
+    main = Clause(writer.subject(frame), frame, "past")
+    side = composer.clause(
+        writer.pick(VOLITIONAL), "past", subject=main.subject, adverbials=1, timed=False
+    )
+    if writer.chance(0.4):
+        main.time, main.time_first = writer.words("past"), True
+
+    def in_german(style: Style) -> str:
+        inside = side.infinitive(style._replace(order=0, verb=0))
+        return f"{main.statement(style)}, {inside}"
+
+    text = f"{main.english()} to {_bare_infinitive(side)}"
+    return Sentence(text, in_german, (main, side), orders=main.orders())

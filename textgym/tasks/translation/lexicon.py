@@ -1,0 +1,253 @@
+"""The words of the translation task, read from the package's data files and indexed by tag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+
+from textgym.tasks.translation import english, german
+from textgym.tasks.translation.style import Style
+
+PEOPLE = ("person", "child", "kin")
+"""The kinds of noun that the files abbreviate to "P", together with names and pronouns."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Words:
+    """Words that never change: an adverb, a name, a bare object; the German ones are synonyms."""
+
+    english: str
+    alternatives: tuple[str, ...]
+
+    def german(self, style: Style) -> str:
+        """Return the German words in a style."""
+        return self.alternatives[style.word % len(self.alternatives)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Adjective:
+    """An adjective: its German synonyms as they stand alone and before an ending."""
+
+    english: str
+    alone: tuple[str, ...]
+    stems: tuple[str, ...]
+    tags: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Noun:
+    """A noun in both languages; `plural` is empty for a mass noun."""
+
+    english: str
+    plural: str
+    german: tuple[german.Noun, ...]
+    kind: str
+    sex: str
+    tags: frozenset[str]
+    adjectives: tuple[Adjective, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """A noun for a place, with the prepositions for being there and for going there."""
+
+    noun: Noun
+    at: tuple[str, str]
+    to: tuple[str, str]
+    to_case: int
+
+
+class Government(NamedTuple):
+    """A German verb and what it asks of its object.
+
+    `preposition` is empty for a plain object, `case` is the object's, `reflexive` is -1 or the
+    index of the reflexive pronoun's case, `extra` is a phrase that always goes with the verb.
+    """
+
+    verb: german.Verb
+    preposition: str
+    case: int
+    reflexive: int
+    extra: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """An English verb, the kinds of words it goes with, and its German translations."""
+
+    verb: english.Verb
+    particle: str
+    preposition: str
+    people_act: bool
+    subjects: tuple[Noun, ...]
+    object_tags: tuple[str, ...]
+    objects: tuple[Noun, ...]
+    has_receiver: bool
+    goal: str
+    german: tuple[Government, ...]
+    places: tuple[Place, ...]
+    goals: tuple[Place, ...]
+    towns: bool
+    shopping: bool
+    manners: tuple[str, ...]
+    flags: frozenset[str]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lexicon:
+    """All words: nouns, places, frames, adjectives and adverbs by key."""
+
+    nouns: tuple[Noun, ...]
+    places: tuple[Place, ...]
+    frames: tuple[Frame, ...]
+    adjectives: tuple[Adjective, ...]
+    adverbs: dict[str, tuple[Words, ...]]
+    tagged: dict[str, tuple[Noun, ...]]
+    placed: dict[str, tuple[Place, ...]]
+
+    @property
+    def num_lexemes(self) -> int:
+        """Return the number of English entries that carry a meaning of their own."""
+        verbs = {(f.verb.base, f.particle, f.preposition) for f in self.frames}
+        adverbs = sum(len(words) for words in self.adverbs.values())
+        return len(self.nouns) + len(self.places) + len(self.adjectives) + len(verbs) + adverbs
+
+
+@cache
+def load_lexicon() -> Lexicon:
+    """Read the lexicon from the package's data files."""
+    adjectives = tuple(_adjective(*fields) for fields in _rows("adjectives"))
+    nouns = tuple(_noun(fields, adjectives) for fields in _rows("nouns"))
+    places = tuple(_place(fields, adjectives) for fields in _rows("places"))
+    adverbs: dict[str, list[Words]] = {}
+    for key, words, translations in _rows("adverbs"):
+        adverbs.setdefault(key, []).append(Words(words, _split(translations, "/")))
+    tagged = _index((tag, noun) for noun in nouns for tag in (noun.kind, *sorted(noun.tags)))
+    placed = _index((tag, place) for place in places for tag in sorted(place.noun.tags))
+    frames = tuple(_frame(fields, tagged, placed) for fields in _rows("verbs"))
+    keyed = {key: tuple(words) for key, words in adverbs.items()}
+    return Lexicon(nouns, places, frames, adjectives, keyed, tagged, placed)
+
+
+@cache
+def load_irregular() -> dict[str, list[str]]:
+    """Read the forms of the irregular German verbs, by infinitive."""
+    return {fields[0]: list(fields[1:]) for fields in _rows("german_verbs")}
+
+
+def government(text: str) -> Government:
+    """Parse a German verb with its government, such as "warten (auf acc)" or "helfen (dat)"."""
+    name, _, rest = text.strip().partition(" (")
+    reflexive = 1 if name.startswith("sich3=") else 0 if name.startswith("sich=") else -1
+    verb = german.make_verb(name.rpartition("=")[2], load_irregular())
+    words = rest.rstrip(")").split()
+    case = german.DATIVE if words and words[-1] == "dat" else german.ACCUSATIVE
+    governs = bool(words) and words[-1] in ("acc", "dat")
+    preposition = words[0] if governs and len(words) == 2 else ""
+    return Government(verb, preposition, case, reflexive, "" if governs else " ".join(words))
+
+
+def _rows(name: str) -> Iterator[tuple[str, ...]]:
+    path = resources.files("textgym") / "data" / f"translation_{name}.txt"
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            yield tuple(field.strip().removesuffix("-") for field in line.split(" | "))
+
+
+def _split(text: str, separator: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(separator) if part.strip())
+
+
+def _index(pairs: Iterable[tuple[str, object]]) -> dict[str, tuple]:  # type: ignore[type-arg]
+    table: dict[str, list[object]] = {}
+    for key, value in pairs:
+        table.setdefault(key, []).append(value)
+    return {key: tuple(values) for key, values in table.items()}
+
+
+def _adjective(word: str, translations: str, tags: str) -> Adjective:
+    alone, stems = [], []
+    for translation in _split(translations, "/"):
+        form, _, stem = translation.partition(" (")
+        alone.append(form)
+        stems.append(stem.rstrip(")") or (form[:-1] if form.endswith("e") else form))
+    return Adjective(word, tuple(alone), tuple(stems), frozenset(tags.split()))
+
+
+def _german_nouns(text: str) -> tuple[german.Noun, ...]:
+    nouns = []
+    for synonym in _split(text, "/"):
+        singular, _, plural = synonym.partition(", ")
+        article, word = singular.split(" ", 1)
+        nouns.append(german.make_noun(article, word, plural))
+    return tuple(nouns)
+
+
+def _noun(fields: tuple[str, ...], adjectives: tuple[Adjective, ...]) -> Noun:
+    words, translations, tagline = fields
+    singular, comma, plural = words.partition(", ")
+    kind, *rest = tagline.split()
+    sex = rest[0] if rest and rest[0] in "mfx" else ""
+    tags = frozenset((kind, *rest))
+    return Noun(
+        english=singular.rstrip(","),
+        plural=plural if comma or words.endswith(",") else english.plural(singular),
+        german=_german_nouns(translations),
+        kind=kind,
+        sex=sex,
+        tags=tags,
+        adjectives=tuple(a for a in adjectives if a.tags & tags),
+    )
+
+
+def _place(fields: tuple[str, ...], adjectives: tuple[Adjective, ...]) -> Place:
+    words, translations, at, to, tags = fields
+    noun = _noun((words, translations, f"place {tags}"), adjectives)
+    (here, german_here), (there, german_there, case) = _split(at, ","), _split(to, ",")
+    to_case = german.DATIVE if case == "dat" else german.ACCUSATIVE
+    return Place(noun, (here, german_here), (there, german_there), to_case)
+
+
+def _frame(
+    fields: tuple[str, ...],
+    tagged: dict[str, tuple[Noun, ...]],
+    placed: dict[str, tuple[Place, ...]],
+) -> Frame:
+    verb, subject, wanted, translations, where, manner, flags = fields
+    head, _, preposition = verb.partition(" @")
+    head, _, particle = head.partition(" +")
+    receiver, arrow, wanted = wanted.rpartition(" > ")
+    goal_tags = wanted.removeprefix("->").split(",") if wanted.startswith("->") else []
+    objects, _, position = ("" if goal_tags else wanted).partition(" ~")
+    subject_tags, object_tags = _split(subject, ","), _split(objects, ",")
+    why = next((f[4:] for f in flags.split() if f.startswith("why:")), "")
+    return Frame(
+        verb=english.make_verb(*head.split()),
+        particle=particle,
+        preposition=preposition,
+        people_act="P" in subject_tags or "person" in subject_tags,
+        subjects=_members(tagged, subject_tags),
+        object_tags=object_tags,
+        objects=_members(tagged, object_tags),
+        has_receiver=bool(arrow and receiver),
+        goal=position or ("to" if goal_tags else ""),
+        german=tuple(government(g) for g in _split(translations, "/")),
+        places=_members(placed, tuple(where.split())),
+        goals=_members(placed, tuple(goal_tags)),
+        towns="$town" in goal_tags or "$town" in where,
+        shopping=where == "shop",
+        manners=tuple(manner.split()),
+        flags=frozenset(f for f in flags.split() if not f.startswith("why:")),
+        reasons=_split(why, ","),
+    )
+
+
+def _members(table: dict[str, tuple], tags: tuple[str, ...]) -> tuple:  # type: ignore[type-arg]
+    """Return the words that have one of the tags, each once, in the order of the files."""
+    spread = [tag for name in tags for tag in (PEOPLE if name == "P" else (name,))]
+    found = {id(word): word for tag in spread for word in table.get(tag, ())}
+    return tuple(found.values())

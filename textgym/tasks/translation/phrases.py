@@ -1,0 +1,216 @@
+"""Noun phrases and prepositional phrases in both languages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from textgym.tasks.translation import english, german
+from textgym.tasks.translation.german import CONTRACTIONS, DETERMINERS, PLURAL, PRONOUNS
+from textgym.tasks.translation.lexicon import Adjective, Noun, Words
+from textgym.tasks.translation.style import Style
+
+FIRST, SECOND, THIRD, WE, THEY = range(5)
+"""Grammatical persons, as the verb tables count them."""
+
+OBJECT_PRONOUNS = {
+    "I": "me",
+    "he": "him",
+    "she": "her",
+    "we": "us",
+    "they": "them",
+}
+
+
+class Phrase(Protocol):
+    """Anything that has an English and, in every style, a German wording."""
+
+    @property
+    def english(self) -> str:
+        """The English words."""
+
+    def german(self, style: Style) -> str:
+        """Return the German words in a style."""
+
+
+class NounPhrase:
+    """A subject or an object: the base class of pronouns, names and nouns.
+
+    Attributes:
+        person: FIRST to THEY.
+        subject: The English words as a subject.
+        object: The English words as an object.
+        definite: Whether the phrase names something known.
+        is_pronoun: Whether German puts it before everything else.
+    """
+
+    __slots__ = ("definite", "is_pronoun", "object", "person", "subject")
+
+    def __init__(
+        self, person: int, subject: str, obj: str, *, definite: bool, is_pronoun: bool
+    ) -> None:
+        self.person = person
+        self.subject = subject
+        self.object = obj
+        self.definite = definite
+        self.is_pronoun = is_pronoun
+
+    def german(self, case: int, style: Style, *, negated: bool = False) -> str:
+        """Return the German words in a case; `negated` asks for "kein"."""
+        raise NotImplementedError
+
+
+class Pronoun(NounPhrase):
+    """A personal pronoun that stands for a person."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: str) -> None:
+        person = {"I": FIRST, "you": SECOND, "we": WE, "they": THEY}.get(key, THIRD)
+        obj = OBJECT_PRONOUNS.get(key, key)
+        super().__init__(person, key, obj, definite=True, is_pronoun=True)
+        self.key = key
+
+    def german(self, case: int, style: Style, *, negated: bool = False) -> str:
+        """Return the pronoun in a case."""
+        key = ("du", "Sie")[style.address] if self.key == "you" else self.key
+        return PRONOUNS[key][case]
+
+
+class ThingPronoun(NounPhrase):
+    """ "It" or "they" for a noun; German takes the noun's gender."""
+
+    __slots__ = ("noun",)
+
+    def __init__(self, noun: Noun, plural: bool) -> None:
+        person, words = (THEY, ("they", "them")) if plural else (THIRD, ("it", "it"))
+        super().__init__(person, *words, definite=True, is_pronoun=True)
+        self.noun = noun
+
+    def german(self, case: int, style: Style, *, negated: bool = False) -> str:
+        """Return er, sie or es in a case."""
+        if self.person == THEY:
+            return german.THINGS[PLURAL][case]
+        return german.THINGS[self.noun.german[style.word % len(self.noun.german)].gender][case]
+
+
+class Name(NounPhrase):
+    """A proper name."""
+
+    __slots__ = ("alternatives", "sex")
+
+    def __init__(self, words: Words, sex: str) -> None:
+        super().__init__(THIRD, words.english, words.english, definite=True, is_pronoun=False)
+        self.alternatives = words.alternatives
+        self.sex = sex
+
+    def german(self, case: int, style: Style, *, negated: bool = False) -> str:
+        """Return the name; "Herr" is declined."""
+        name = self.alternatives[0]
+        if case != german.NOMINATIVE and name.startswith("Herr "):
+            return "Herrn" + name[4:]
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number before a noun."""
+
+    english: str
+    german: str
+
+
+class Described(NounPhrase):
+    """A noun with its determiner, and maybe a number and an adjective.
+
+    Args:
+        noun: The noun.
+        determiner: "the", "a", "this", "my" to "their", "every", "many", "some" or "" for none.
+        plural: Whether the phrase is plural.
+        adjective: An adjective that fits the noun.
+        count: A number; the phrase must be plural.
+    """
+
+    __slots__ = ("adjective", "count", "determiner", "noun", "plural")
+
+    def __init__(
+        self,
+        noun: Noun,
+        determiner: str = "the",
+        *,
+        plural: bool = False,
+        adjective: Adjective | None = None,
+        count: Count | None = None,
+    ) -> None:
+        self.noun = noun
+        self.determiner = determiner
+        self.plural = plural
+        self.adjective = adjective
+        self.count = count
+        words = noun.plural if plural else noun.english
+        if adjective is not None:
+            words = f"{adjective.english} {words}"
+        if count is not None:
+            words = f"{count.english} {words}"
+        if determiner == "a":
+            words = english.with_article(words)
+        elif determiner == "this" and plural:
+            words = f"these {words}"
+        elif determiner:
+            words = f"{determiner} {words}"
+        indefinite = determiner in ("a", "", "many", "some")
+        person = THEY if plural else THIRD
+        super().__init__(person, words, words, definite=not indefinite, is_pronoun=False)
+
+    def german(self, case: int, style: Style, *, negated: bool = False) -> str:
+        """Return the phrase in a case; `negated` replaces its determiner by "kein"."""
+        noun = self.noun.german[style.word % len(self.noun.german)]
+        gender = PLURAL if self.plural else noun.gender
+        key = "no" if negated else self.determiner
+        if key == "your":
+            key = ("du", "Sie")[style.address]
+        determiner = DETERMINERS[key]
+        words = determiner.forms[gender][case]
+        if words:
+            words += " "
+        if self.count is not None:
+            words += self.count.german + " "
+        if self.adjective is not None:
+            stems = self.adjective.stems
+            stem = stems[style.word % len(stems)]
+            words += stem + determiner.endings[gender][case] + " "
+        return words + noun.forms[self.plural][case]
+
+
+def negatable(phrase: NounPhrase) -> bool:
+    """Say whether German negates a phrase with "kein"."""
+    return isinstance(phrase, Described) and phrase.determiner in ("a", "") and not phrase.count
+
+
+@dataclass(frozen=True, slots=True)
+class PrepositionalPhrase:
+    """A preposition and its noun phrase: where, where to, with whom."""
+
+    prepositions: tuple[str, str]
+    inner: NounPhrase
+    case: int
+
+    @property
+    def english(self) -> str:
+        """The English words."""
+        return f"{self.prepositions[0]} {self.inner.object}"
+
+    def german(self, style: Style) -> str:
+        """Return the German words, the article joined to the preposition where it must be."""
+        return join_preposition(self.prepositions[1], self.inner, self.case, style)
+
+
+def join_preposition(preposition: str, inner: NounPhrase, case: int, style: Style) -> str:
+    """Return preposition and noun phrase, contracted where German contracts (im, zum, ans)."""
+    words = f"{preposition} {inner.german(case, style)}"
+    if isinstance(inner, Described) and inner.determiner == "the":
+        article_end = words.index(" ", len(preposition) + 1)
+        short = CONTRACTIONS.get(words[:article_end])
+        if short is not None:
+            return short + words[article_end:]
+    return words
