@@ -23,7 +23,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,6 +36,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from textgym.rewards import Reward, load_reward
 
 CHARACTERS_A_TOKEN = 4
+RUST = "rouge_score_rs"
 SAMPLED_STEPS = 20
 SAMPLE_FROM = 1_000  # tokens; shorter texts call the reference library at every single step
 LENGTHS = {27: 15, 300: 7, 2000: 3}  # tokens to repetitions
@@ -74,22 +77,35 @@ class Times:
 
 
 def metrics() -> list[Metric]:
-    """BLEU, chrF, chrF++ and the three ROUGE scores, each with its reference library."""
-    bleu, chrf, chrfpp = BLEU(effective_order=True), CHRF(), CHRF(word_order=2)
-    scorer = RougeScorer(["rouge1", "rouge2", "rougeL"])
+    """BLEU, chrF, chrF++ and the three ROUGE scores, each with its reference library.
 
-    def rouge(text: str, reference: str) -> float:
+    ROUGE is also compared with rouge-score-rs, a fast reimplementation in Rust, if installed.
+    """
+    bleu, chrf, chrfpp = BLEU(effective_order=True), CHRF(), CHRF(word_order=2)
+    rouge = load_reward({"rouge_1": 1.0, "rouge_2": 1.0, "rouge_l": 1.0})
+    found = [
+        Metric("BLEU", load_reward("bleu"), _sacrebleu(bleu)),
+        Metric("chrF", load_reward("chrf"), _sacrebleu(chrf)),
+        Metric("chrF++", load_reward("chrf++"), _sacrebleu(chrfpp)),
+        Metric("ROUGE-1+2+L", rouge, _rouge_score(RougeScorer)),
+    ]
+    if find_spec(RUST):
+        scorer = import_module(f"{RUST}.rouge_scorer").RougeScorer
+        found.append(Metric("ROUGE-1+2+L against rouge-score-rs", rouge, _rouge_score(scorer)))
+    return found
+
+
+def _sacrebleu(metric: BLEU | CHRF) -> Callable[[str, str], float]:
+    return lambda text, reference: metric.sentence_score(text, [reference]).score / 100
+
+
+def _rouge_score(scorer_class: Callable[[list[str]], Any]) -> Callable[[str, str], float]:
+    scorer = scorer_class(["rouge1", "rouge2", "rougeL"])
+
+    def total(text: str, reference: str) -> float:
         return float(sum(score.fmeasure for score in scorer.score(reference, text).values()))
 
-    three = {"rouge_1": 1.0, "rouge_2": 1.0, "rouge_l": 1.0}
-    return [
-        Metric("BLEU", load_reward("bleu"), lambda t, r: bleu.sentence_score(t, [r]).score / 100),
-        Metric("chrF", load_reward("chrf"), lambda t, r: chrf.sentence_score(t, [r]).score / 100),
-        Metric(
-            "chrF++", load_reward("chrf++"), lambda t, r: chrfpp.sentence_score(t, [r]).score / 100
-        ),
-        Metric("ROUGE-1+2+L", load_reward(three), rouge),
-    ]
+    return total
 
 
 def pairs(tokens: int, seed: int) -> Iterator[tuple[str, str]]:
@@ -189,20 +205,21 @@ def setting() -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "threads": 1,
         **{name: version(name) for name in ("sacrebleu", "rouge-score", "numpy")},
+        **({"rouge-score-rs": version("rouge-score-rs")} if find_spec(RUST) else {}),
     }
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table."""
     lines = ["| " + " | ".join(TITLES.values()) + " |", "|---" * len(TITLES) + "|"]
-    for each in rows:
-        cells = [each[key] for key in TITLES]
-        texts = [
-            f"{cell:,.3g}" if isinstance(cell, float) and cell < 100 else cell for cell in cells
-        ]
-        texts = [f"{cell:,.0f}" if isinstance(cell, float) else str(cell) for cell in texts]
-        lines.append("| " + " | ".join(texts) + " |")
+    lines += ["| " + " | ".join(_cell(each[key]) for key in TITLES) + " |" for each in rows]
     return "\n".join(lines)
+
+
+def _cell(value: str | int | float) -> str:
+    if isinstance(value, float):
+        return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else value
 
 
 def bar_lines(rows: list[dict[str, Any]]) -> list[str]:
@@ -218,12 +235,13 @@ def bar_lines(rows: list[dict[str, Any]]) -> list[str]:
 
 def report(rows: list[dict[str, Any]], where: dict[str, Any]) -> str:
     """The page that is kept in `results/`."""
-    told = ", ".join(f"{key} {value}" for key, value in where.items())
-    long = [each["tokens"] for each in rows if each["sampled_steps"] < each["tokens"]]
+    repetitions = {each["tokens"]: each["repetitions"] for each in rows}
+    counts = ", ".join(f"{count} (at {tokens:,} tokens)" for tokens, count in repetitions.items())
+    sampled = [each["tokens"] for each in rows if each["sampled_steps"] < each["tokens"]]
     sampling = (
-        f" At {min(long):,} tokens the reference library is called at {SAMPLED_STEPS} evenly "
-        f"spaced steps, and the sum is scaled to all of them."
-        if long
+        f" From {min(sampled):,} tokens on the reference library is called at {SAMPLED_STEPS} "
+        "evenly spaced steps, and their time is scaled to all of them."
+        if sampled
         else ""
     )
     bars = bar_lines(rows)
@@ -231,25 +249,24 @@ def report(rows: list[dict[str, Any]], where: dict[str, Any]) -> str:
         [
             "# What a score at every token costs",
             "",
-            f"`python benchmarks/reward_cost.py`; {told}. A token is a piece of "
-            f"{CHARACTERS_A_TOKEN} characters, one reference an example. CPU time, medians of "
-            f"{', '.join(f'{r} (at {t:,} tokens)' for t, r in _repetitions(rows).items())} "
-            f"repetitions, on unseen texts and references.{sampling} A stream's time includes "
-            "preparing its references.",
+            f"`python benchmarks/reward_cost.py`; "
+            f"{', '.join(f'{key} {value}' for key, value in where.items())}.",
+            "",
+            f"A token is a piece of {CHARACTERS_A_TOKEN} characters; an example has one reference, "
+            f"a third of whose words the text replaces. CPU time, medians of {counts} repetitions, "
+            f"on unseen texts and references.{sampling} A stream's time includes preparing its "
+            "reference.",
             "",
             table(rows),
-            "",
             *(
-                ["At 300 tokens, against the reference library at every step:", "", *bars]
-                * bool(bars)
+                ["", "At 300 tokens, against the reference library at every step:", ""]
+                if bars
+                else []
             ),
+            *bars,
             "",
         ]
     )
-
-
-def _repetitions(rows: list[dict[str, Any]]) -> dict[int, int]:
-    return {each["tokens"]: each["repetitions"] for each in rows}
 
 
 def write(path: Path, text: str) -> None:
