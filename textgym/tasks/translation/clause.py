@@ -47,6 +47,7 @@ class Clause:
         negation: "", "not", "not yet" or "never".
         adverb: "often", "already", "gladly" and their like.
         goal: Where to, where, or a predicate: what German puts last in the middle field.
+        dated: Whether the sentence says elsewhere when this happens.
         written: Whether the preterite is the first choice for the past.
     """
 
@@ -66,6 +67,7 @@ class Clause:
     place: PrepositionalPhrase | None = None
     goal: Phrase | None = None
     written: bool = False
+    dated: bool = False
 
     # --- English
 
@@ -213,7 +215,7 @@ class Clause:
 
     def _tenses(self) -> tuple[str, ...]:
         if self.tense in ("past", "was doing"):
-            if "copula" in self.frame.flags:
+            if "preterite" in self.frame.flags:
                 return ("preterite",)
             if self.subject.person == SECOND:
                 return ("perfect",)
@@ -221,7 +223,7 @@ class Clause:
                 return ("preterite", "perfect")
             return ("perfect", "preterite")
         if self.tense == "future":
-            return ("future", "present") if self.time is not None else ("future",)
+            return ("future", "present") if self.time or self.dated else ("future",)
         if self.tense == "progressive":
             now = self.time is not None or self.adverb is not None or self.negation
             return ("present",) if now or "st" in self.frame.flags else ("present", "now")

@@ -65,7 +65,7 @@ def plain_frame(verb: english.Verb, governs: Government, flags: str) -> Frame:
 BE = plain_frame(
     english.Verb("be", "is", "was", "been", "being"),
     Government(german.COPULA, "", german.ACCUSATIVE, -1, ""),
-    "copula",
+    "preterite",
 )
 
 
@@ -234,9 +234,13 @@ class Composer:
                 return 1
             clause.time = writer.words("habit")
         elif tense in ("past", "past modal") and "st" not in flags:
-            clause.time = times.past_time(writer, memorable=memorable, clock=clock)
+            clause.time = times.past_time(
+                writer, memorable=memorable, clock=clock, routine="r" in flags
+            )
         elif tense in ("future", "modal"):
-            clause.time = times.future_time(writer, memorable=memorable, clock=clock)
+            clause.time = times.future_time(
+                writer, memorable=memorable, clock=clock, routine="r" in flags
+            )
         elif tense == "progressive" and "st" not in flags and not clause.negation:
             clause.time = writer.words("now")
         if clause.time is None:

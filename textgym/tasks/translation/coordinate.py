@@ -27,7 +27,8 @@ def coordination(writer: Writer) -> Sentence:
     tense = writer.pick(("past", "past", "future", "progressive"))
     frames = DURATIVE if tense == "progressive" else VOLITIONAL
     one = composer.clause(writer.pick(frames), tense, adverbials=1, timed=False)
-    two = composer.clause(writer.pick(frames), tense, avoid=one.subject, adverbials=1, timed=False)
+    others = [frame for frame in frames if frame.verb.base != one.frame.verb.base]
+    two = composer.clause(writer.pick(others), tense, avoid=one.subject, adverbials=1, timed=False)
     words, german_words = writer.pick((("and", " und"), ("but", ", aber"), ("while", ", während")))
     subordinate = words == "while"
 
@@ -53,6 +54,7 @@ def sequence(writer: Writer) -> Sentence:
     one.object = writer.describe(noun, determiner, plural=plural)
     two = composer.clause(second, tense, subject=subject, adverbials=1, timed=False)
     two.object = ThingPronoun(noun, plural)
+    two.dated = one.time is not None
 
     def in_german(style: Style) -> str:
         last = two.without_subject(style._replace(order=0), one)

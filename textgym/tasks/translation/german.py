@@ -129,7 +129,7 @@ def _regular(infinitive: str) -> tuple[str, str, str]:
 
 
 def make_verb(name: str, irregular: dict[str, list[str]]) -> Verb:
-    """Conjugate a verb; its prefix is set off by "|", "!" says that it is regular, "*" that it takes "sein".
+    """Conjugate a verb; "|" sets off a prefix, "!" says regular, "*" says "sein".
 
     Args:
         name: The infinitive: "lesen", "an|rufen", "spazieren_|gehen", "auf|stehen*", "hängen!".

@@ -232,7 +232,7 @@ def _frame(
         people_act="P" in subject_tags or "person" in subject_tags,
         subjects=_members(tagged, subject_tags),
         object_tags=object_tags,
-        objects=_members(tagged, object_tags),
+        objects=_objects(tagged, placed, object_tags),
         has_receiver=bool(arrow and receiver),
         goal=position or ("to" if goal_tags else ""),
         german=tuple(government(g) for g in _split(translations, "/")),
@@ -244,6 +244,14 @@ def _frame(
         flags=frozenset(f for f in flags.split() if not f.startswith("why:")),
         reasons=_split(why, ","),
     )
+
+
+def _objects(
+    tagged: dict[str, tuple[Noun, ...]], placed: dict[str, tuple[Place, ...]], tags: tuple[str, ...]
+) -> tuple[Noun, ...]:
+    """Return the nouns that have one of the tags; "#room" stands for places."""
+    rooms = _members(placed, tuple(tag[1:] for tag in tags if tag.startswith("#")))
+    return (*_members(tagged, tags), *(place.noun for place in rooms))
 
 
 def _members(table: dict[str, tuple], tags: tuple[str, ...]) -> tuple:  # type: ignore[type-arg]

@@ -78,7 +78,7 @@ class Pronoun(NounPhrase):
 
 
 class ThingPronoun(NounPhrase):
-    """ "It" or "they" for a noun; German takes the noun's gender."""
+    """The pronoun "it" or "they" for a noun; German takes the noun's gender."""
 
     __slots__ = ("noun",)
 

@@ -15,8 +15,8 @@ from textgym.tasks.translation.phrases import (
 from textgym.tasks.translation.writer import Writer, coreferent
 
 LEXICON = load_lexicon()
-HAVE = plain_frame(english.make_verb("have", "had", "had"), government("haben"), "st")
-NEED = plain_frame(english.make_verb("need"), government("brauchen"), "st")
+HAVE = plain_frame(english.make_verb("have", "had", "had"), government("haben"), "preterite")
+NEED = plain_frame(english.make_verb("need"), government("brauchen"), "preterite")
 RAIN = plain_frame(english.make_verb("rain"), government("regnen"), "st")
 SNOW = plain_frame(english.make_verb("snow"), government("schneien"), "st")
 

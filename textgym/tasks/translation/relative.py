@@ -104,7 +104,7 @@ def relative_object(writer: Writer) -> Sentence:
 
 
 FOUND = {"find", "read", "sell", "lose", "bring", "look", "forget", "repair", "translate", "hide"}
-MADE = {"buy", "get", "borrow", "order", "write", "steal", "plant", "recommend", "promise", "wait"}
+MADE = {"buy", "get", "borrow", "order", "write", "steal", "plant", "recommend", "wait"}
 MADE |= {"bake", "cook", "build", "paint", "lose", "forget", "talk", "send", "show", "give"}
 EATEN = {"eat", "drink"}
 

@@ -24,7 +24,7 @@ DEGREES = (
     Words("quite", ("ziemlich",)),
 )
 POSITIONED = {
-    name: plain_frame(BE.verb, government(text), "copula")
+    name: plain_frame(BE.verb, government(text), "preterite")
     for name, text in (("lay", "liegen"), ("stand", "stehen"))
 }
 DESCRIBED = tuple(noun for noun in load_lexicon().nouns if noun.adjectives)
@@ -92,10 +92,9 @@ def _asked(writer: Writer, clause: Clause) -> tuple[str, str]:
     if roll < 0.2 and placed and clause.goal is None and clause.tense != "perfect":
         clause.place = None
         return QUESTIONS["place"]
-    if roll < 0.4 and clause.tense not in ("perfect", "progressive") and clause.adverb is None:
-        if "st" not in clause.frame.flags and clause.tense != "present":
-            clause.time = None
-            return QUESTIONS["time"]
+    if roll < 0.4 and clause.tense in ("past", "future", "modal") and clause.adverb is None:
+        clause.time = None
+        return QUESTIONS["time"]
     if roll < 0.55 and clause.tense != "perfect":
         return QUESTIONS["reason"]
     return "", ""

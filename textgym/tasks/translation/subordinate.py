@@ -47,8 +47,9 @@ def that_clause(writer: Writer) -> Sentence:
     frame = writer.pick(GOVERNING["that"])
     main = Clause(writer.subject(frame), frame, writer.pick(("present", "past", "present")))
     same = coreferent(main.subject) if writer.chance(0.35) else None
+    tenses: tuple[str, ...]
     if frame.verb.base == "hope":
-        main.tense, tenses = "present", ("future", "future", "modal", "perfect")
+        main.tense, tenses = "present", ("future", "future", "perfect")
     elif main.tense == "past":
         tenses = ("past modal", "pluperfect")
     else:
@@ -57,7 +58,7 @@ def that_clause(writer: Writer) -> Sentence:
     if main.tense == "past" and content.tense in ("past", "perfect"):
         content.tense, content.adverb = "pluperfect", None
         content.negation = "not" if content.negation else ""
-    elif main.tense == "past" and content.modal is None:
+    elif content.modal is None or not content.modal.past:
         main.tense = "present"
     main.written = True
 
@@ -177,9 +178,14 @@ def although(writer: Writer) -> Sentence:
 def condition(writer: Writer) -> Sentence:
     """Return "If ..., ... will ..."."""
     side, frames = condition_clause(writer)
-    main = Composer(writer).clause(writer.pick(frames), "future", adverbials=2, timed=False)
-    first = writer.chance(0.5)
-    return _subordinated(main, side, ("if", "wenn"), side_first=first, may_turn=True)
+    who = coreferent(side.subject) if isinstance(side.subject, (Name, Described)) else None
+    same = who if isinstance(who, Pronoun) else None
+    main = Composer(writer).clause(
+        writer.pick(frames), "future", subject=same, adverbials=2, timed=False
+    )
+    main.dated = True
+    first = same is not None or writer.chance(0.5)
+    return _subordinated(main, side, ("if", "wenn"), side_first=first, may_turn=same is None)
 
 
 def meanwhile(writer: Writer) -> Sentence:

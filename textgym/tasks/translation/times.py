@@ -8,11 +8,21 @@ from textgym.tasks.translation.writer import Writer
 
 SPANS = (("day", "Tagen"), ("week", "Wochen"), ("month", "Monaten"), ("year", "Jahren"))
 PARTS = (("morning", "morgen"), ("afternoon", "nachmittag"), ("evening", "abend"))
+YESTERDAY = (
+    Words("yesterday", ("gestern",)),
+    Words("the day before yesterday", ("vorgestern",)),
+)
+TOMORROW = (
+    Words("tomorrow", ("morgen",)),
+    Words("the day after tomorrow", ("übermorgen",)),
+)
 LENGTHS = (("hour", "Stunden"), ("day", "Tage"), ("week", "Wochen"))
 
 
-def past_time(writer: Writer, *, memorable: bool, clock: bool) -> Words:
+def past_time(writer: Writer, *, memorable: bool, clock: bool, routine: bool = False) -> Words:
     """Return a time in the past; only what is remembered for years happened years ago."""
+    if routine:
+        return _routine_time(writer, YESTERDAY, clock=clock)
     roll = writer.unit()
     if roll < 0.45:
         key = "past_long" if memorable and writer.chance(0.4) else "past"
@@ -22,15 +32,17 @@ def past_time(writer: Writer, *, memorable: bool, clock: bool) -> Words:
     if roll < 0.85 and memorable:
         return month_or_year(writer)
     if roll < 0.93 or not clock:
-        n = writer.between(2, 9)
-        one, many = SPANS[writer.between(0, 3 if memorable else 1)]
+        n = writer.between(2, 9 if memorable else 6)
+        one, many = SPANS[writer.between(0, 3 if memorable else 0)]
         words = f"{numbers.english_number(n)} {one}s ago"
         return Words(words, (f"vor {numbers.german_number(n)} {many}",))
     return time_of_day(writer)
 
 
-def future_time(writer: Writer, *, memorable: bool, clock: bool) -> Words:
+def future_time(writer: Writer, *, memorable: bool, clock: bool, routine: bool = False) -> Words:
     """Return a time in the future."""
+    if routine:
+        return _routine_time(writer, TOMORROW, clock=clock)
     roll = writer.unit()
     if roll < 0.5:
         key = "future_long" if memorable and writer.chance(0.4) else "future"
@@ -38,23 +50,39 @@ def future_time(writer: Writer, *, memorable: bool, clock: bool) -> Words:
     if roll < 0.8:
         return with_clock(writer, day(writer, past=False), clock=clock)
     if roll < 0.9 or not clock:
-        n = writer.between(2, 9)
-        one, many = SPANS[writer.between(0, 2 if memorable else 1)]
+        n = writer.between(2, 9 if memorable else 6)
+        one, many = SPANS[writer.between(0, 2 if memorable else 0)]
         words = f"in {numbers.english_number(n)} {one}s"
         return Words(words, (f"in {numbers.german_number(n)} {many}",))
     return time_of_day(writer)
 
 
+def _routine_time(writer: Writer, near: tuple[Words, ...], *, clock: bool) -> Words:
+    """Return a day that is near enough for what is done every day, or a time of day."""
+    if clock and writer.chance(0.3):
+        return time_of_day(writer)
+    if writer.chance(0.35):
+        return with_clock(writer, weekday(writer), clock=clock)
+    return with_clock(writer, writer.noted(writer.pick(near)), clock=clock)
+
+
+def weekday(writer: Writer) -> Words:
+    """Return a weekday."""
+    index = writer.between(0, 6)
+    english, german = numbers.ENGLISH_WEEKDAYS[index], numbers.GERMAN_WEEKDAYS[index]
+    also = ("am Sonnabend",) if german == "Samstag" else ()
+    return writer.noted(Words(f"on {english}", (f"am {german}", *also)))
+
+
 def day(writer: Writer, *, past: bool) -> Words:
     """Return a weekday, with a part of the day or not, or a date."""
     if writer.chance(0.45):
+        if writer.chance(0.6):
+            return weekday(writer)
         index = writer.between(0, 6)
         english, german = numbers.ENGLISH_WEEKDAYS[index], numbers.GERMAN_WEEKDAYS[index]
-        if writer.chance(0.4):
-            part, suffix = writer.pick(PARTS)
-            return Words(f"on {english} {part}", (f"am {german}{suffix}",))
-        also = ("am Sonnabend",) if german == "Samstag" else ()
-        return writer.noted(Words(f"on {english}", (f"am {german}", *also)))
+        part, suffix = writer.pick(PARTS)
+        return Words(f"on {english} {part}", (f"am {german}{suffix}",))
     month = writer.between(0, 11)
     number = writer.between(1, numbers.DAYS_IN_MONTH[month])
     year = writer.between(1990, 2024) if past and writer.chance(0.2) else 0

@@ -142,7 +142,7 @@ class Writer:
                 noun, self.owner(avoid), plural=plural and "parent" not in noun.tags
             )
         if roll < 0.2 and indefinite and "royal" not in noun.tags:
-            return self.describe(noun, "" if plural else "a", plural=plural)
+            return self.describe(noun, "some" if plural else "a", plural=plural)
         if roll > 0.96:
             return self.describe(noun, "this", plural=plural)
         return self.describe(noun, plural=plural)
@@ -183,7 +183,7 @@ class Writer:
         if owned and roll < 0.35:
             return self.describe(noun, self.pick(OWNERS), plural=plural)
         if roll > 0.9 and noun.kind == "animal":
-            return self.describe(noun, "" if plural else "a", plural=plural)
+            return self.describe(noun, "some" if plural else "a", plural=plural)
         return self.describe(noun, plural=plural)
 
     def object(self, frame: Frame, subject: NounPhrase, manner: str) -> NounPhrase | Words | None:
@@ -234,6 +234,8 @@ class Writer:
         flags = frame.flags
         if manner == "bare":
             return self.describe(noun, "", plural=bool(noun.plural))
+        if "one" in flags:
+            return self.describe(noun, "a" if self.chance(0.3) else "the")
         if "own" in flags:
             determiner = self.owner(subject, own=True) if owned else "the"
             return self.describe(noun, determiner, plural=bool(noun.plural) and self.chance(0.1))
@@ -253,7 +255,7 @@ class Writer:
         return self.describe(noun, plural=plural)
 
     def _may_count(self, noun: Noun) -> bool:
-        countable = noun.kind in ("food", "thing", "text", "cloth", "plant", "animal", "word")
+        countable = noun.kind in ("food", "thing", "text", "cloth", "plant", "word")
         return countable and self.level != "easy" and self.chance(0.14)
 
     def _count(self, many: bool) -> Count:
