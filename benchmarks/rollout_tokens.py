@@ -1,12 +1,13 @@
 """Tokens a second of a rollout in the environment, against `model.generate` alone.
 
-The same model writes the same number of tokens from the same prompts: in an environment loop with
-the key-value cache (`collect`, masks, rewards and stored episodes included), in transformers'
-`generate` (which stores and scores nothing), and in the loop without the cache. Only tokens up to
-an episode's end count as useful; `generate` runs until the longest text of its batch has ended.
-Ends are forced: never before the limit (fixed lengths), or at each step with the same probability
-(geometric lengths), by the same mask on the logits for both. Contenders run in turn, and the
-ratios are medians over the rounds.
+The same model answers the same prompts in an environment loop with the key-value cache, in
+transformers' `generate`, and in the loop without the cache. `generate` scores and stores nothing;
+the loop includes masks, rewards and values. It runs either as `collect` (a fixed number of
+episodes a slot, stored; slots that finish early leave the batch) or going on for a fixed number
+of steps. Only tokens up to a text's end count as useful; `generate` runs until the longest text
+of its batch has ended. Ends are forced by the same mask on the logits of both: never before the
+limit (fixed lengths), or at each step with the same probability (geometric lengths, the mean a
+quarter of the limit). Contenders run in turn, and the ratios are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ WORDS = ("baker", "bread", "young", "teacher", "near", "our", "quiet", "river", 
 
 
 def prompts() -> list[dict[str, str]]:
-    """A task of a hundred prompts of about 16 tokens."""
+    """A task of prompts of about 16 tokens, hardly two alike."""
     rng = np.random.default_rng(0)
-    texts = [" ".join(rng.choice(WORDS, size=int(rng.integers(4, 8)))) for _ in range(100)]
+    texts = [" ".join(rng.choice(WORDS, size=int(rng.integers(4, 8)))) for _ in range(5_000)]
     return [{"prompt": text + "\n", "reference": text} for text in texts]
 
 
@@ -113,26 +114,44 @@ class Speed:
         return self.tokens / self.seconds
 
 
-def run_loop(policy: CausalLMPolicy, envs: ForcedEnds, seeds: list[int], episodes: int) -> Speed:
-    """`collect`, from the reset to the finished episodes."""
+def run_collect(policy: CausalLMPolicy, envs: ForcedEnds, seeds: list[int], count: int) -> Speed:
+    """`collect`, from the reset to ``count`` finished episodes a slot."""
     policy.clear_cache()
     envs.seconds = 0.0
     generator = torch.Generator().manual_seed(seeds[0])
     start = time.perf_counter()
-    collected = collect(envs, policy, seeds=seeds, episodes_per_env=episodes, generator=generator)
+    episodes = collect(envs, policy, seeds=seeds, episodes_per_env=count, generator=generator)
     seconds = time.perf_counter() - start
-    tokens = sum(episode.num_steps for episode in collected)
+    tokens = sum(episode.num_steps for episode in episodes)
+    return Speed(tokens, seconds, envs.seconds / seconds)
+
+
+def run_steps(policy: CausalLMPolicy, envs: ForcedEnds, seeds: list[int], count: int) -> Speed:
+    """Going on with whatever comes next, for ``count`` steps."""
+    policy.clear_cache()
+    envs.seconds, tokens = 0.0, 0
+    generator = torch.Generator().manual_seed(seeds[0])
+    start = time.perf_counter()
+    observations, infos = envs.reset(seed=seeds)
+    active = np.ones(len(seeds), np.bool_)
+    for _ in range(count):
+        masks = infos["action_mask"]
+        chosen = policy.act(observations, action_masks=masks, active=active, generator=generator)
+        observations, _, terminated, truncated, infos = envs.step(chosen.actions)
+        tokens += int(active.sum())
+        active = ~(terminated | truncated)
+    seconds = time.perf_counter() - start
     return Speed(tokens, seconds, envs.seconds / seconds)
 
 
 def run_generate(
-    policy: CausalLMPolicy, envs: ForcedEnds, seeds: list[int], episodes: int, new_tokens: int
+    policy: CausalLMPolicy, envs: ForcedEnds, seeds: list[int], batches: int, new_tokens: int
 ) -> Speed:
-    """`generate` on as many batches of the same prompts."""
-    batches = [left_padded(envs.env, [seed + k for seed in seeds]) for k in range(episodes)]
+    """`generate` on batches of the same prompts."""
+    prompts = [left_padded(envs.env, [seed + 100 * k for seed in seeds]) for k in range(batches)]
     eos = envs.ends.eos
     tokens, start = 0, time.perf_counter()
-    for ids, attention in batches:
+    for ids, attention in prompts:
         with torch.inference_mode():
             texts = policy.model.generate(
                 input_ids=ids,
@@ -160,9 +179,26 @@ def left_padded(envs: Any, seeds: list[int]) -> tuple[torch.Tensor, torch.Tensor
     return torch.from_numpy(ids), torch.from_numpy(attention)
 
 
-def measure(lengths: str, arguments: argparse.Namespace, num_envs: int = 32) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Case:
     """One row of the table."""
-    new_tokens: int = arguments.new_tokens
+
+    lengths: str
+    loop: str
+    run: Callable[[CausalLMPolicy, ForcedEnds, list[int], int], Speed]
+    count: int
+    batches: int
+
+
+CASES = (
+    Case("fixed", "collect, 1 episode a slot", run_collect, 1, 1),
+    Case("geometric", "200 steps", run_steps, 200, 4),
+    Case("geometric", "collect, 8 episodes a slot", run_collect, 8, 4),
+)
+
+
+def measure(case: Case, rounds: int, new_tokens: int, num_envs: int = 32) -> dict[str, Any]:
+    """Run the contenders of a case in turn."""
     envs = gym.make_vec(
         TEXT, num_envs, task=prompts(), max_prompt_tokens=32, max_new_tokens=new_tokens
     )
@@ -170,7 +206,7 @@ def measure(lengths: str, arguments: argparse.Namespace, num_envs: int = 32) -> 
     ends = Ends(
         legal=infos["action_mask"][0].astype(np.bool_),
         eos=envs.metadata["eos_id"],
-        probability=0.0 if lengths == "fixed" else 4 / new_tokens,
+        probability=0.0 if case.lengths == "fixed" else 4 / new_tokens,
         rng=np.random.default_rng(0),
     )
     wrapped = ForcedEnds(envs, ends)
@@ -178,21 +214,20 @@ def measure(lengths: str, arguments: argparse.Namespace, num_envs: int = 32) -> 
     model = small_gpt2(vocabulary, layers=4, heads=4, width=256, max_positions=128)
     policy = CausalLMPolicy.from_env(envs, model)
     uncached = CausalLMPolicy.from_env(envs, model, cache=False)
-    episodes = 1 if lengths == "fixed" else arguments.episodes
-    rounds: list[tuple[Speed, Speed, Speed]] = []
-    for k in range(arguments.rounds + 1):
+    results: list[tuple[Speed, Speed, Speed]] = []
+    for k in range(rounds + 1):
         seeds = [1_000 * k + slot for slot in range(num_envs)]
-        rounds.append(
+        results.append(
             (
-                run_loop(policy, wrapped, seeds, episodes),
-                run_generate(policy, wrapped, seeds, episodes, new_tokens),
-                run_loop(uncached, wrapped, seeds, 1),
+                case.run(policy, wrapped, seeds, case.count),
+                run_generate(policy, wrapped, seeds, case.batches, new_tokens),
+                run_collect(uncached, wrapped, seeds, 1),
             )
         )
-    loop, generate, anew = zip(*rounds[1:], strict=True)  # the first round warms up
+    loop, generate, anew = zip(*results[1:], strict=True)  # the first round warms up
     return {
-        "lengths": lengths,
-        "episodes a slot": episodes,
+        "lengths": case.lengths,
+        "loop": case.loop,
         "loop tokens/s": median(s.rate for s in loop),
         "generate tokens/s": median(s.rate for s in generate),
         "without cache tokens/s": median(s.rate for s in anew),
@@ -206,17 +241,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--episodes", type=int, default=8, help="a slot, at geometric lengths")
     parser.add_argument("--new-tokens", type=int, default=64)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    rows = [measure(lengths, arguments) for lengths in ("fixed", "geometric")]
+    rows = [measure(case, arguments.rounds, arguments.new_tokens) for case in CASES]
     publish(
         "rollout_tokens",
         "Useful tokens a second: environment loop with a key-value cache, and generate",
         f"python benchmarks/rollout_tokens.py --threads {arguments.threads} "
-        f"--rounds {arguments.rounds} --episodes {arguments.episodes} "
-        f"--new-tokens {arguments.new_tokens}",
+        f"--rounds {arguments.rounds} --new-tokens {arguments.new_tokens}",
         rows,
     )
 

@@ -134,7 +134,7 @@ class CausalLMPolicy(Policy):
 
     def clear_cache(self) -> None:
         """Forget all keys and values, as after a change of weights."""
-        self._cache = None
+        self._cached_weights = ()
 
     def make_store(self, num_envs: int) -> ObservationStore:
         """A store of O(tokens) memory an episode: `Contexts`."""
@@ -211,18 +211,20 @@ class CausalLMPolicy(Policy):
     def _fresh_cache(self, tokens: _IntArray) -> ContextCache:
         """The cache, emptied if the weights or the shape of the observations have changed."""
         weights = tuple([(p._version, p.data_ptr()) for p in self._weights])
-        cache = self._cache
-        if cache is None or cache.shape != tokens.shape or weights != self._cached_weights:
-            cache = ContextCache(
+        cache, first = self._cache, self._weights[0]
+        if cache is None or cache.layout != (*tokens.shape, first.dtype, first.device):
+            cache = self._cache = ContextCache(
                 self._step,
                 num_layers=self._num_layers,
                 num_slots=tokens.shape[0],
                 width=tokens.shape[1],
                 slack=self._cache_slack,
-                dtype=self.model.dtype,
-                device=self.device,
+                dtype=first.dtype,
+                device=first.device,
             )
-            self._cache, self._cached_weights = cache, weights
+        elif weights != self._cached_weights:
+            cache.clear()
+        self._cached_weights = weights
         return cache
 
     def _step(

@@ -73,10 +73,15 @@ class ContextCache:
         self._idle = np.zeros(num_slots, np.int64)
         self._nothing = torch.zeros(0, dtype=torch.int64, device=device)
 
+    def clear(self) -> None:
+        """Forget everything, but keep the memory."""
+        self._buffer.clear()
+        self._lengths[:] = 0
+
     @property
-    def shape(self) -> tuple[int, int]:
-        """The number of slots, and the longest context."""
-        return len(self._lengths), self._width
+    def layout(self) -> tuple[int, int, torch.dtype, torch.device]:
+        """Slots, longest context, floating-point type and device it was made for."""
+        return len(self._lengths), self._width, self._buffer.bias.dtype, self._device
 
     def step(
         self, contexts: _IntArray, lengths: _IntArray, active: _BoolArray

@@ -38,7 +38,10 @@ class Write:
 
 
 class BufferLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
-    """One layer's buffers, ``[rows, columns, heads, head width]``."""
+    """One layer's buffers, ``[rows, heads, columns, head width]``.
+
+    Attention reads a row's heads one after another, so a head's columns lie side by side.
+    """
 
     is_sliding = False
 
@@ -65,16 +68,15 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
     def _store(self, buffer: Tensor, new: Tensor) -> Tensor:
         write = self.write
         end = write.column + new.shape[2]
-        states = new.transpose(1, 2)
         if write.rows is None:
-            buffer[:, write.column : end] = states
-            return buffer[:, write.attend_from : end].transpose(1, 2)
-        buffer[write.rows, write.column : end] = (
-            states if write.source is None else states[write.source]
+            buffer[:, :, write.column : end] = new
+            return buffer[:, :, write.attend_from : end]
+        buffer[write.rows, :, write.column : end] = (
+            new if write.source is None else new[write.source]
         )
         if write.attend_from is None:
             return new
-        return buffer[write.rows, write.attend_from : end].transpose(1, 2)
+        return buffer[write.rows, :, write.attend_from : end]
 
     def relayout(self, rows: Tensor, columns: Tensor, end: int, num_columns: int) -> None:
         """Gather ``columns`` (int64 ``[R, C]``) of ``rows`` (``[R, 1]``), to end before ``end``."""
@@ -84,11 +86,17 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
             self.values = self._gather(self.values, rows, columns, end)
 
     def _gather(self, buffer: Tensor, rows: Tensor, columns: Tensor, end: int) -> Tensor:
-        live = buffer[rows, columns]
-        if buffer.shape[:2] != self._shape:
-            buffer = buffer.new_zeros((*self._shape, *buffer.shape[2:]))
-        buffer[:, end - live.shape[1] : end] = live
+        live = buffer[rows, :, columns].transpose(1, 2)
+        if (buffer.shape[0], buffer.shape[2]) != self._shape:
+            buffer = _zeros_like(buffer, self._shape)
+        buffer[:, :, end - live.shape[2] : end] = live
         return buffer
+
+    def clear(self) -> None:
+        """Zero the buffers: weights that were not finite would have left NaN in them."""
+        for buffer in (self.keys, self.values):
+            if buffer is not None:
+                buffer.zero_()
 
     def get_seq_length(self) -> int:
         """The number of columns that the next token attends to, besides its own."""
@@ -104,7 +112,8 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
 
 
 def _zeros_like(states: Tensor, shape: tuple[int, int]) -> Tensor:
-    return states.new_zeros((*shape, states.shape[1], states.shape[3]))
+    rows, columns = shape
+    return states.new_zeros((rows, states.shape[1], columns, states.shape[3]))
 
 
 class KeyValueBuffer:
@@ -138,6 +147,13 @@ class KeyValueBuffer:
         self.head = 0
         self.num_columns = num_columns
         self.bias = torch.full((num_rows, num_columns), self.never, dtype=dtype, device=device)
+
+    def clear(self) -> None:
+        """Forget everything, but keep the memory."""
+        for layer in self._layers:
+            layer.clear()
+        self.bias.fill_(self.never)
+        self.head = 0
 
     def plan(self, write: Write) -> Cache:
         """The cache, which will do as ``write`` says in the next forward pass."""
