@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Union
@@ -96,14 +97,12 @@ class CheckpointCommand:
         check_device(self.device)
         checkpoint = find_checkpoint(self.checkpoint)
         state = read_state(checkpoint)
-        envs = make_envs(
-            self.env_id or state.train_config["env_id"],
-            min(self.num_envs, num_episodes),
-            {**self._trained_kwargs(state.train_config), **self.env_kwargs},
-        )
         description = with_sampling(state.policy, self._sampling(state.policy))
-        check_fits(description, envs)
-        with cpu_threads(self.threads):
+        env_id = self.env_id or state.train_config["env_id"]
+        kwargs = {**self._trained_kwargs(state.train_config), **self.env_kwargs}
+        num_envs = min(self.num_envs, num_episodes)
+        with cpu_threads(self.threads), closing(make_envs(env_id, num_envs, kwargs)) as envs:
+            check_fits(description, envs)
             return evaluate(
                 envs,
                 load_policy(description, checkpoint).to(self.device),

@@ -44,11 +44,14 @@ class JsonLinesLogger(Logger):
         path: The file. Rows after ``iteration`` are removed from it first: they are what an
             earlier run wrote after the checkpoint that is being resumed.
         iteration: The last iteration to keep; -1 starts an empty file.
+
+    Attributes:
+        kept: The rows that were kept.
     """
 
     def __init__(self, path: Path, iteration: int = -1) -> None:
-        kept = [row for row in read_rows(path) if row["iteration"] <= iteration]
-        write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+        self.kept = [row for row in read_rows(path) if row["iteration"] <= iteration]
+        write_text(path, "".join(json.dumps(row) + "\n" for row in self.kept))
         self._file = path.open("a", encoding="utf-8")
 
     def log(self, row: Row) -> None:

@@ -39,6 +39,9 @@ class RunRecord:
         steps: Environment steps taken until then.
         tensorboard: Write events for TensorBoard, too.
         progress: Show a progress bar.
+
+    Attributes:
+        last_row: The last row recorded before, empty for a new run.
     """
 
     def __init__(
@@ -54,7 +57,9 @@ class RunRecord:
     ) -> None:
         self._output = output
         write_json(output / "config.json", config)
-        self._loggers: list[Logger] = [JsonLinesLogger(output / LOG, iteration)]
+        lines = JsonLinesLogger(output / LOG, iteration)
+        self.last_row: dict[str, float] = lines.kept[-1] if lines.kept else {}
+        self._loggers: list[Logger] = [lines]
         if tensorboard:
             purge = steps + 1 if iteration >= 0 else None
             self._loggers.append(TensorBoardLogger(output / "tensorboard", purge))

@@ -61,7 +61,7 @@ def train(config: TrainConfig, algorithm: AlgorithmConfig) -> TrainResult:
     with ExitStack() as stack:
         run = Run(config, algorithm, stack)
         interruption = stack.enter_context(interruptible())
-        row: dict[str, float] = {}
+        row = run.record.last_row
         if run.iteration == 0 and config.eval_interval:
             row = {"iteration": 0, "steps": 0, **held_out(run)}
             run.record.log(row)

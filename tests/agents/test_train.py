@@ -192,6 +192,8 @@ def test_resume_needs_the_same_run(tmp_path: Path) -> None:
         small_run(tmp_path / "run", resume=True, seed=5)
     with pytest.raises(ValueError, match=r"gamma = 1\.0, asked for is 0\.5"):
         train(config(tmp_path / "run", resume=True), ReinforceConfig(gamma=0.5))
+    again = small_run(tmp_path / "run", resume=True)
+    assert again.metrics == read_rows(tmp_path / "run/log.jsonl")[-1]
     longer = small_run(tmp_path / "run", resume=True, total_steps=400)
     assert longer.steps >= 400
 
