@@ -131,8 +131,11 @@ class Clause:
         if moved and not frame.preposition:
             parts = [manner, main]
         words = "" if obj is None else obj.english if isinstance(obj, Words) else obj.object
-        if self.receiver is not None:
-            words = f"{self.receiver.object} {words}" if words else self.receiver.object
+        after = ""
+        if self.receiver is not None and "last" in frame.flags:
+            after = f"to {self.receiver.object}"
+        elif self.receiver is not None:
+            words = f"{self.receiver.object} {words}"
         if frame.preposition:
             parts += [frame.particle, manner if moved else "", frame.preposition, words]
         elif (
@@ -143,6 +146,7 @@ class Clause:
             parts += [words, frame.particle]
         else:
             parts += [frame.particle, words]
+        parts.append(after)
         if self.goal is not None:
             parts.append(self.goal.english)
         if not moved:

@@ -220,7 +220,7 @@ class Composer:
             left -= self._add_time(clause, tense)
         if clause.negation:
             return
-        if left and frame.manners and writer.chance(0.45):
+        if left and frame.manners and clause.adverb is None and writer.chance(0.45):
             left -= self._add_manner(clause)
         if left and clause.place is None and writer.chance(0.6):
             self._add_place(clause)
@@ -267,7 +267,10 @@ class Composer:
         return 1
 
     def _add_company(self, clause: Clause) -> int:
-        obj, person = clause.object, self.writer.person(avoid=clause.subject, indefinite=False)
+        obj = clause.object
+        if clause.frame.preposition == "with":
+            return 0
+        person = self.writer.companion(clause.subject)
         known = isinstance(obj, Described) and obj.noun.sex
         if (
             known

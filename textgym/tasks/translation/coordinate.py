@@ -126,9 +126,12 @@ def _bare_infinitive(clause: Clause) -> str:
     return clause.english(shared=True).removeprefix("will ")
 
 
+AIMLESS = {"open", "close", "sleep", "laugh", "greet", "answer", "follow", "look", "listen", "give"}
+
+
 def _purposes() -> tuple[tuple[Frame, Place, Frame], ...]:
     goers = [f for f in FRAMES if (f.verb.base, f.goal) in {("go", "to"), ("drive", "to")}]
-    doers = [f for f in VOLITIONAL if not f.goal and f.verb.base not in ("open", "close")]
+    doers = [f for f in VOLITIONAL if not f.goal and f.verb.base not in AIMLESS]
     found = []
     for goer in goers:
         for place in goer.goals:

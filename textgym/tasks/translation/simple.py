@@ -8,6 +8,8 @@ from textgym.tasks.translation.clause import Clause
 from textgym.tasks.translation.composer import BE, FRAMES, TENSES, Composer, plain_frame
 from textgym.tasks.translation.lexicon import Adjective, Words, government, load_lexicon
 from textgym.tasks.translation.phrases import (
+    FIRST,
+    WE,
     Described,
     NounPhrase,
     Phrase,
@@ -67,7 +69,9 @@ def question(writer: Writer) -> Sentence:
     frame = writer.pick(FRAMES)
     tense = writer.pick([t for t in TENSES[id(frame)] if t != "like"])
     who = frame.people_act and writer.chance(0.15)
-    subject: NounPhrase | None = Pronoun("who") if who else None
+    subject: NounPhrase = Pronoun("who") if who else writer.subject(frame)
+    if not who and subject.person in (FIRST, WE):
+        subject = writer.person_noun(None, None)
     adverbials = 1 if writer.level == "easy" else 2
     clause = composer.clause(frame, tense, subject=subject, adverbials=adverbials)
     clause.time_first = False

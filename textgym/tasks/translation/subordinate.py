@@ -29,14 +29,18 @@ QUESTION_WORDS = (("when", "wann"), ("why", "warum"), ("where", "wo"))
 
 
 def _content(
-    writer: Writer, avoid: NounPhrase, tenses: Sequence[str], subject: NounPhrase | None = None
+    writer: Writer,
+    avoid: NounPhrase,
+    tenses: Sequence[str],
+    subject: NounPhrase | None = None,
+    negation: float = 0.15,
 ) -> Clause:
     """Draw the clause that somebody thinks, says or asks about."""
-    frame = writer.pick(VOLITIONAL if subject is not None else FRAMES)
+    frame = writer.pick(VOLITIONAL if subject is not None or not negation else FRAMES)
     fitting = [tense for tense in TENSES[id(frame)] if tense in tenses]
     tense = writer.pick(fitting or TENSES[id(frame)])
     clause = Composer(writer).clause(
-        frame, tense, subject=subject, avoid=avoid, adverbials=2, negation=0.15
+        frame, tense, subject=subject, avoid=avoid, adverbials=2, negation=negation
     )
     clause.time_first = False
     return clause
@@ -46,10 +50,11 @@ def that_clause(writer: Writer) -> Sentence:
     """Return "Anna hopes that ..."."""
     frame = writer.pick(GOVERNING["that"])
     main = Clause(writer.subject(frame), frame, writer.pick(("present", "past", "present")))
-    same = coreferent(main.subject) if writer.chance(0.35) else None
+    own = frame.verb.base in ("hope", "say") and writer.chance(0.6)
+    same = coreferent(main.subject) if own else None
     tenses: tuple[str, ...]
     if frame.verb.base == "hope":
-        main.tense, tenses = "present", ("future", "future", "perfect")
+        main.tense, tenses = "present", ("future",) if same else ("future", "perfect")
     elif main.tense == "past":
         tenses = ("past modal", "pluperfect")
     else:
@@ -78,7 +83,8 @@ def embedded_question(writer: Writer) -> Sentence:
     frame = writer.pick(GOVERNING["whether"])
     main = Clause(writer.subject(frame), frame, "present")
     main.negation = "not" if "negative" in frame.flags else ""
-    content = _content(writer, main.subject, ("past", "future", "modal", "past", "progressive"))
+    tenses = ("past", "future", "modal", "past", "progressive")
+    content = _content(writer, main.subject, tenses, negation=0.0)
     asked: tuple[str, str] = ("whether", "ob")
     if writer.chance(0.45) and not content.negation and content.tense in ("past", "future"):
         asked = writer.pick(QUESTION_WORDS)

@@ -12,7 +12,7 @@ from textgym.tasks.translation import coordinate, relative, simple, subordinate
 from textgym.tasks.translation.sentence import Sentence
 from textgym.tasks.translation.writer import Writer
 
-LENGTHS = {"easy": (3, 9), "medium": (6, 17), "hard": (9, 22)}
+LENGTHS = {"easy": (3, 9), "medium": (7, 17), "hard": (9, 22)}
 """The fewest and the most words of an English sentence, by level."""
 
 TWO_CLAUSES: tuple[Callable[[Writer], Sentence], ...] = (

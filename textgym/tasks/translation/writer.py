@@ -126,6 +126,15 @@ class Writer:
             return self.name()
         return self.person_noun(None, avoid, indefinite=indefinite)
 
+    def companion(self, subject: NounPhrase) -> NounPhrase:
+        """Return somebody to do things with: a relative, a friend, somebody with a name."""
+        if self.chance(0.3) and not isinstance(subject, Name):
+            return self.name()
+        nouns = self.lexicon.tagged["kin" if self.chance(0.5) else "friend"]
+        noun = self.other(nouns, subject)
+        plural = self.chance(0.2) and "parent" not in noun.tags
+        return self.describe(noun, self.owner(subject), plural=plural)
+
     def person_noun(
         self, nouns: Sequence[Noun] | None, avoid: NounPhrase | None, *, indefinite: bool = True
     ) -> Described:
@@ -202,6 +211,8 @@ class Writer:
         if tags == ("P",):
             return self.receiver(subject)
         noun = self.other(frame.objects, subject)
+        while "womens" in noun.tags and own_possessive(subject) not in ("her", ""):
+            noun = self.other(frame.objects, subject)
         if noun.sex:
             return self.person_noun((noun,), subject, indefinite=manner == "plain")
         return self._thing(noun, frame, subject, manner)
@@ -232,6 +243,8 @@ class Writer:
     def _thing(self, noun: Noun, frame: Frame, subject: NounPhrase, manner: str) -> Described:
         owned = noun.kind in OWNED_KINDS or bool(noun.tags & OWNED_TAGS)
         flags = frame.flags
+        if noun.kind == "place":
+            return self.describe(noun, self.owner(subject) if owned and self.chance(0.4) else "the")
         if manner == "bare":
             return self.describe(noun, "", plural=bool(noun.plural))
         if "one" in flags:
@@ -239,6 +252,10 @@ class Writer:
         if "own" in flags:
             determiner = self.owner(subject, own=True) if owned else "the"
             return self.describe(noun, determiner, plural=bool(noun.plural) and self.chance(0.1))
+        if "def" in flags:
+            mine = owned and self.chance(0.25)
+            plural = bool(noun.plural) and self.chance(0.25)
+            return self.describe(noun, self.owner(subject) if mine else "the", plural=plural)
         if noun.plural and self._may_count(noun) and "indef" not in flags:
             return self.describe(noun, "", plural=True, count=self._count("m" in flags))
         roll = self.unit()
