@@ -57,7 +57,7 @@ def collect(
     while run.remaining.any():
         active = run.active
         if follow_expert:
-            chosen = _expert_actions(run.infos, active, run.steps)
+            chosen = run.expert_actions(active)
         else:
             chosen = policy.act(
                 run.observations,
@@ -106,6 +106,23 @@ class _Rollout:
         """Slots whose next action counts: not complete, and not about to be reset."""
         active: _BoolArray = (self.remaining > 0) & ~self._resetting
         return active
+
+    def expert_actions(self, active: _BoolArray) -> Actions:
+        """What ``info["expert_action"]`` says; any legal action in an inactive slot."""
+        expert = self.infos.get("expert_action")
+        if expert is None:
+            raise ValueError(
+                'follow_expert needs info["expert_action"], which this environment does not '
+                "give; textgym environments do with demonstrations=True"
+            )
+        none = np.asarray(expert) < 0
+        if (active & none).any():
+            slot = int(np.flatnonzero(active & none)[0])
+            raise ValueError(f"slot {slot} has no expert action at step {self.steps}")
+        first = int(getattr(self._envs.single_action_space, "start", 0))
+        legal = first if self.masks is None else first + self.masks.argmax(axis=1)
+        zeros = np.zeros(len(active), np.float32)
+        return Actions(np.where(active, expert, legal).astype(np.int64), zeros, zeros)
 
     def step(self, chosen: Actions, active: _BoolArray, *, bootstrap: bool) -> None:
         """Store what the policy saw and chose, step the environments, close what ended."""
@@ -168,7 +185,8 @@ class _Rollout:
         observations = self.observations
         if self._same_step:
             observations = _replace_rows(observations, self.infos["final_obs"], cut)
-        return self._policy.act(observations, active=cut, deterministic=True).values
+        values = self._policy.act(observations, active=cut, deterministic=True).values
+        return np.where(cut, values, np.float32(0))
 
     def episodes(self) -> list[Episode]:
         """All complete episodes, ordered by slot, then by time."""
@@ -272,20 +290,6 @@ def _action_masks(observations: Observations, infos: dict[str, Any]) -> _BoolArr
     if masks is None and isinstance(observations, Mapping):
         masks = observations.get("action_mask")
     return None if masks is None else np.asarray(masks).astype(np.bool_)
-
-
-def _expert_actions(infos: dict[str, Any], active: _BoolArray, step: int) -> Actions:
-    expert = infos.get("expert_action")
-    if expert is None:
-        raise ValueError(
-            'follow_expert needs info["expert_action"], which this environment does not give; '
-            "textgym environments do with demonstrations=True"
-        )
-    if (expert[active] < 0).any():
-        slot = int(np.flatnonzero(active & (expert < 0))[0])
-        raise ValueError(f"slot {slot} has no expert action at step {step} of the rollout")
-    zeros = np.zeros(len(active), np.float32)
-    return Actions(np.where(active, expert, 0).astype(np.int64), zeros, zeros)
 
 
 def _replace_rows(

@@ -149,6 +149,7 @@ def invert_cdf(probabilities: Tensor, uniform: Tensor) -> Tensor:
     total = cumulative[..., -1:].contiguous()
     point = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
     chosen = torch.searchsorted(cumulative, point, right=True)
+    chosen.clamp_(max=probabilities.shape[-1] - 1)  # beyond it if the probabilities are NaN
     # A parallel cumulative sum (CUDA) may rise by a rounding error where a probability is zero.
     zero = probabilities.gather(-1, chosen) <= 0
     if bool(zero.any()):

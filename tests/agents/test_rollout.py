@@ -1,0 +1,259 @@
+"""Episodes as the rollout cuts them out of a vector environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from numpy.typing import NDArray
+
+from textgym_agents.policies import Actions, Episode, Evaluation, MLPPolicy, Policy
+from textgym_agents.rollout import collect
+
+MODES = pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+
+
+class Counter(gym.Env[Any, Any]):
+    """Counts from a start that the seed draws; an episode's length and mask follow from it.
+
+    The observation is (start, step). Action 0 is illegal at odd starts; at starts divisible by 3
+    it also is at every other step. The reward is ``10 * start + step``.
+    """
+
+    def __init__(self, masks: str = "info", expert: bool = False) -> None:
+        box = gym.spaces.Box(0, 1000, (2,), np.float32)
+        self.masks, self.expert = masks, expert
+        self.observation_space = box
+        if masks == "observation":
+            mask = gym.spaces.Box(0, 1, (3,), np.bool_)
+            self.observation_space = gym.spaces.Dict(obs=box, action_mask=mask)
+        self.action_space = gym.spaces.Discrete(3)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.start, self.count = int(self.np_random.integers(1, 9)), 0
+        return self._observation(), self._info()
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert self.masks == "none" or self._mask()[action]
+        reward = float(10 * self.start + self.count)
+        self.count += 1
+        over = self.count == self.start
+        info = self._info()
+        if over:
+            info |= {"text": f"from {self.start}", "score": 0.5, "parts": {"bleu": 0.25}}
+        return self._observation(), reward, over and self.start < 7, over and self.start >= 7, info
+
+    def _mask(self) -> NDArray[np.int8]:
+        alternate = self.start % 3 == 0 and self.count % 2 == 1
+        return np.array([self.start % 2 == 0 and not alternate, True, True], np.int8)
+
+    def _observation(self) -> Any:
+        values = np.array([self.start, self.count], np.float32)
+        if self.masks == "observation":
+            return {"obs": values, "action_mask": self._mask().astype(np.bool_)}
+        return values
+
+    def _info(self) -> dict[str, Any]:
+        info: dict[str, Any] = {"action_mask": self._mask()} if self.masks == "info" else {}
+        return info | ({"expert_action": 1 + self.count % 2} if self.expert else {})
+
+
+def counters(num: int, mode: AutoresetMode, **kwargs: Any) -> SyncVectorEnv:
+    return SyncVectorEnv([lambda: Counter(**kwargs)] * num, autoreset_mode=mode)
+
+
+class Sum(Policy):
+    """Uniform over the legal actions; the value is the observation's sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.calls: list[NDArray[np.bool_]] = []
+
+    def act(self, observations: Any, *, action_masks: Any = None, **kwargs: Any) -> Actions:
+        array = observations["obs"] if isinstance(observations, dict) else observations
+        masks = np.ones((len(array), 3)) if action_masks is None else action_masks
+        self.calls.append(kwargs["active"])
+        draws = torch.rand((len(array), 3), generator=kwargs.get("generator")).numpy()
+        log_probs = -np.log(np.maximum(masks.sum(1), 1))
+        actions = (draws * masks).argmax(1)
+        return Actions(actions, log_probs.astype(np.float32), array.sum(1).astype(np.float32))
+
+    def evaluate(self, episodes: Sequence[Episode]) -> Evaluation:
+        raise NotImplementedError
+
+
+def rewards_of(start: int) -> list[float]:
+    return [10.0 * start + step for step in range(start)]
+
+
+@MODES
+@pytest.mark.parametrize("masks", ["info", "observation", "none"])
+def test_every_episode_is_whole_and_every_slot_fills_its_quota(
+    mode: AutoresetMode, masks: str
+) -> None:
+    envs = counters(4, mode, masks=masks)
+    episodes = collect(envs, Sum(), seeds=[3, 4, 5, 6], episodes_per_env=5)
+    assert [episode.slot for episode in episodes] == [slot for slot in range(4) for _ in range(5)]
+    for episode in episodes:
+        start = int(episode.info["text"].removeprefix("from "))
+        observations = episode.observations
+        if masks == "observation":
+            assert set(observations) == {"obs", "action_mask"}
+            observations = observations["obs"]
+        assert observations.tolist() == [[start, step] for step in range(start)]
+        assert episode.rewards.tolist() == rewards_of(start)
+        assert episode.total_reward == sum(rewards_of(start))
+        assert episode.num_steps == len(episode.actions) == len(episode.log_probs) == start
+        assert episode.values.tolist() == [start + step for step in range(start)]
+        assert episode.terminated == (start < 7)
+        assert episode.truncated == (start >= 7)
+        assert episode.info["score"] == 0.5
+        assert episode.info["parts"] == {"bleu": 0.25}
+        assert episode.final_value == (2 * start if start >= 7 else 0)
+
+
+@MODES
+@pytest.mark.parametrize("masks", ["info", "observation"])
+def test_masks_are_stored_once_if_constant_and_by_step_if_not(
+    mode: AutoresetMode, masks: str
+) -> None:
+    episodes = collect(
+        counters(4, mode, masks=masks), Sum(), seeds=[3, 4, 5, 6], episodes_per_env=8
+    )
+    shapes = set()
+    for episode in episodes:
+        start = episode.num_steps
+        steps = np.arange(start)
+        first = (start % 2 == 0) & ~((start % 3 == 0) & (steps % 2 == 1))
+        expected = np.stack([first, np.ones(start), np.ones(start)], 1)
+        assert episode.action_masks is not None and episode.action_masks.dtype == np.bool_
+        varies = start == 6
+        assert episode.action_masks.shape == ((start, 3) if varies else (3,))
+        np.testing.assert_array_equal(
+            np.broadcast_to(episode.action_masks, (start, 3)), expected.astype(bool)
+        )
+        shapes.add(episode.action_masks.ndim)
+    assert shapes == {1, 2}
+
+
+def test_an_environment_without_masks_stores_none() -> None:
+    episodes = collect(counters(2, AutoresetMode.NEXT_STEP, masks="none"), Sum(), seeds=[0, 1])
+    assert [episode.action_masks for episode in episodes] == [None, None]
+
+
+@MODES
+def test_the_same_seeds_give_the_same_groups(mode: AutoresetMode) -> None:
+    envs = counters(5, mode)
+    episodes = collect(envs, Sum(), seeds=[9, 7, 9, 7, 2], episodes_per_env=3)
+    starts: dict[int, set[int]] = {}
+    for episode in episodes:
+        starts.setdefault(episode.group, set()).add(episode.num_steps)
+    assert sorted(starts) == list(range(9))
+    assert all(len(start) == 1 for start in starts.values())
+    members = [episode.group for episode in episodes if episode.slot in (0, 2)]
+    assert members[:3] == members[3:]
+    assert not set(members) & {episode.group for episode in episodes if episode.slot == 1}
+
+
+@MODES
+def test_the_batch_depends_on_seeds_and_generator_alone(mode: AutoresetMode) -> None:
+    envs = counters(3, mode)
+    batches = []
+    for _ in range(2):
+        generator = torch.Generator().manual_seed(1)
+        batches.append(
+            collect(envs, Sum(), seeds=[1, 2, 3], episodes_per_env=2, generator=generator)
+        )
+    for first, second in zip(*batches, strict=True):
+        assert first.actions.tolist() == second.actions.tolist()
+        assert first.info == second.info
+
+
+def test_slots_that_reset_or_are_done_are_inactive() -> None:
+    policy = Sum()
+    envs = counters(3, AutoresetMode.NEXT_STEP)
+    episodes = collect(envs, policy, seeds=[3, 4, 5], episodes_per_env=2)
+    active = np.sum(policy.calls, axis=0)
+    for slot in range(3):
+        own = [episode for episode in episodes if episode.slot == slot]
+        cut = sum(episode.truncated for episode in own)
+        assert active[slot] == sum(episode.num_steps for episode in own) + cut
+    assert not any(call.all() for call in policy.calls[-1:])
+
+
+@MODES
+def test_long_episodes_outgrow_the_first_arrays(mode: AutoresetMode) -> None:
+    envs = gym.make_vec(
+        "CartPole-v1",
+        2,
+        vectorization_mode="sync",
+        max_episode_steps=300,
+        vector_kwargs={"autoreset_mode": mode},
+    )
+    torch.manual_seed(0)
+    policy = MLPPolicy.from_env(envs)
+
+    def balance(observations: Any, **kwargs: Any) -> Actions:
+        push = (observations[:, 2] + 0.3 * observations[:, 3] > 0).astype(np.int64)
+        values = observations.sum(1).astype(np.float32)
+        return Actions(push, np.zeros(2, np.float32), values)
+
+    policy.act = balance  # type: ignore[method-assign]
+    episodes = collect(envs, policy, seeds=[0, 1])
+    assert [episode.num_steps for episode in episodes] == [300, 300]
+    for episode in episodes:
+        assert episode.truncated and not episode.terminated
+        np.testing.assert_allclose(episode.values, episode.observations.sum(1), atol=1e-6)
+        assert abs(episode.final_value - episode.values[-1]) < 0.5
+        assert episode.final_value != episode.values[-1]
+
+
+@MODES
+def test_the_expert_is_followed_without_the_policy(mode: AutoresetMode) -> None:
+    policy = Sum()
+    episodes = collect(counters(3, mode, expert=True), policy, seeds=[3, 4, 5], follow_expert=True)
+    assert not policy.calls
+    for episode in episodes:
+        assert episode.actions.tolist() == [1 + step % 2 for step in range(episode.num_steps)]
+        assert not episode.log_probs.any() and episode.final_value == 0
+
+
+@MODES
+def test_evaluate_agrees_with_what_was_collected(mode: AutoresetMode) -> None:
+    torch.manual_seed(0)
+    envs = counters(3, mode)
+    policy = MLPPolicy.from_env(envs)
+    episodes = collect(envs, policy, seeds=[3, 4, 5], episodes_per_env=4)
+    evaluation = policy.evaluate(episodes)
+    collected = np.concatenate([episode.log_probs for episode in episodes])
+    np.testing.assert_allclose(evaluation.log_probs.detach().numpy(), collected, atol=1e-6)
+
+
+class Broken(Counter):
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        observation, _, *rest = super().step(action)
+        return observation, float("nan"), *rest  # type: ignore[return-value]
+
+
+def test_errors_name_what_is_wrong() -> None:
+    envs = counters(2, AutoresetMode.NEXT_STEP)
+    with pytest.raises(ValueError, match="3 seeds for 2 environments"):
+        collect(envs, Sum(), seeds=[1, 2, 3])
+    with pytest.raises(ValueError, match="at least 1"):
+        collect(envs, Sum(), seeds=[1, 2], episodes_per_env=0)
+    with pytest.raises(ValueError, match="demonstrations=True"):
+        collect(envs, Sum(), seeds=[1, 2], follow_expert=True)
+    with pytest.raises(ValueError, match="NEXT_STEP or SAME_STEP"):
+        collect(counters(2, AutoresetMode.DISABLED), Sum(), seeds=[1, 2])
+    with pytest.raises(ValueError, match="reward nan in slot 0 at step 0"):
+        collect(SyncVectorEnv([Broken] * 2), Sum(), seeds=[1, 2])
+    with pytest.raises(ValueError, match="shape"):
+        policy = MLPPolicy(gym.spaces.Box(0, 1, (5,)), gym.spaces.Discrete(3))
+        collect(envs, policy, seeds=[1, 2])
