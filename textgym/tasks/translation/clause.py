@@ -125,7 +125,8 @@ class Clause:
     def _english_predicate(self, main: str) -> list[str]:
         frame, obj = self.frame, self.object
         manner = self.manner.english if self.manner is not None else ""
-        early = frame.preposition or (self.goal is not None and obj is not None)
+        placing = self.goal is not None and obj is not None and self.modal is None
+        early = frame.preposition or placing
         moved = bool(manner) and bool(early) and " " not in manner
         parts = [main]
         if moved and not frame.preposition:

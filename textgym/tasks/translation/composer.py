@@ -35,7 +35,8 @@ PAST_MODALS = (
     Modal("", english.make_verb("be allowed"), ("durfte",), past=True),
 )
 GLADLY = Words("", ("gern", "gerne"))
-BARELY_TENSED = frozenset(("present", "like"))
+WILLED = frozenset(("modal", "past modal", "like", "perfect"))
+UNNEGATED = frozenset(("like", "habit"))
 COMPLETED = (Words("already", ("schon", "bereits")), Words("just", ("gerade",)))
 
 
@@ -142,6 +143,8 @@ class Composer:
         writer = self.writer
         if subject is None:
             subject = writer.subject(frame, avoid=avoid)
+        if isinstance(subject, Described) and not subject.noun.sex and tense in WILLED:
+            tense = "past"
         manner = {"habit": "bare" if "hb" in frame.flags else "known", "like": "bare"}
         obj = writer.object(frame, subject, manner.get(tense, self._plain(frame, tense)))
         receiver = writer.receiver(subject) if frame.has_receiver else None
@@ -152,7 +155,7 @@ class Composer:
         if frame.goal and goal is None:
             clause.goal = self._goal(frame, subject, obj)
         self._set_tense(clause, tense)
-        if tense not in BARELY_TENSED and tense != "habit" and writer.chance(negation):
+        if tense not in UNNEGATED and writer.chance(negation):
             self._negate(clause)
         self._surround(clause, tense, adverbials, timed)
         return clause
@@ -229,6 +232,9 @@ class Composer:
         writer, flags = self.writer, clause.frame.flags
         memorable, clock = "y" in flags, "c" in flags and not clause.negation
         if tense == "habit":
+            if "thing" in flags:
+                clause.time = times.time_of_day(writer)
+                return 1
             if writer.chance(0.4):
                 clause.adverb = writer.words("often")
                 return 1

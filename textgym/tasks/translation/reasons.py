@@ -100,9 +100,9 @@ def _quality(writer: Writer, main: Clause, key: str, tense: str) -> Clause | Non
 
 def although_clause(writer: Writer, main: Clause) -> Clause | None:
     """Return a circumstance in spite of which somebody did something."""
-    roll = writer.unit()
     who = coreferent(main.subject)
-    if roll < 0.2 and not {"at home"} & {main.frame.particle}:
+    roll = writer.unit() if main.frame in EXPOSED else 1.0
+    if roll < 0.2:
         return Clause(_it(), writer.pick((RAIN, SNOW)), "was doing")
     if roll < 0.4:
         time = writer.pick((("already late", "schon spät"), ("very cold", "sehr kalt")))
@@ -136,4 +136,9 @@ OUTDOORS = tuple(f for f in VOLITIONAL if "weather" in f.reasons)
 INDOORS = tuple(
     f for f in VOLITIONAL if "weather_bad" in f.reasons or f.particle == "television"
 ) + tuple(f for f in VOLITIONAL if f.verb.base in ("read", "bake") and not f.has_receiver)
+EXPOSED = tuple(
+    f
+    for f in VOLITIONAL
+    if f.goal == "to" or "weather" in f.reasons or any("out" in p.noun.tags for p in f.places)
+)
 LEISURE = tuple(f for f in VOLITIONAL if "time" in f.reasons)

@@ -147,7 +147,7 @@ def _subordinated(
 def because(writer: Writer) -> Sentence:
     """Return "... because ..."; the reason fits what is done."""
     frame = writer.pick([f for f in VOLITIONAL if f.reasons])
-    tense = writer.pick([t for t in TENSES[id(frame)] if t in ("past", "future", "modal")])
+    tense = writer.pick([t for t in TENSES[id(frame)] if t in ("past", "future")])
     main = Composer(writer).clause(frame, tense, adverbials=1, negation=0.3)
     main.time_first = False
     side = reason_clause(writer, main)

@@ -11,6 +11,8 @@ from textgym.tasks.translation import numbers
 from textgym.tasks.translation.german import ACCUSATIVE, DATIVE
 from textgym.tasks.translation.lexicon import Adjective, Frame, Noun, Place, Words, load_lexicon
 from textgym.tasks.translation.phrases import (
+    THEY,
+    WE,
     Count,
     Described,
     Name,
@@ -251,7 +253,8 @@ class Writer:
             return self.describe(noun, "a" if self.chance(0.3) else "the")
         if "own" in flags:
             determiner = self.owner(subject, own=True) if owned else "the"
-            return self.describe(noun, determiner, plural=bool(noun.plural) and self.chance(0.1))
+            several = noun.kind == "cloth" and subject.person in (WE, THEY)
+            return self.describe(noun, determiner, plural=several or self.chance(0.05))
         if "def" in flags:
             mine = owned and self.chance(0.25)
             plural = bool(noun.plural) and self.chance(0.25)
