@@ -1,0 +1,373 @@
+"""The language-model policy: acting and evaluating see one distribution, and errors are clear."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from textgym_agents.policies import Contexts, Episode, Sampling
+from textgym_agents.policies.causal_lm import CausalLMPolicy
+from textgym_agents.policies.contexts import ContextStore, read_contexts
+from textgym_agents.policies.models import load_causal_lm, small_gpt2
+from textgym_agents.rollout import collect
+
+VOCAB, EOS, PAD, WIDTH = 29, 0, 29, 20
+
+
+class Writing(VectorEnv[Any, Any, Any]):
+    """Contexts that grow by the action, and by one more token after every token 5.
+
+    An episode ends at EOS or when the context is full; the mask forbids token 7, and token 9
+    while the context's length is odd.
+    """
+
+    def __init__(self, num_envs: int, as_dict: bool = False) -> None:
+        self.num_envs, self.as_dict = num_envs, as_dict
+        self.metadata = {"pad_id": PAD, "autoreset_mode": AutoresetMode.NEXT_STEP}
+        ids = gym.spaces.Box(0, PAD, (WIDTH,), np.int64)
+        self.single_observation_space = ids
+        if as_dict:
+            attention = gym.spaces.Box(0, 1, (WIDTH,), np.bool_)
+            self.single_observation_space = gym.spaces.Dict(input_ids=ids, attention_mask=attention)
+        self.single_action_space = gym.spaces.Discrete(VOCAB)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        self.rngs = [np.random.default_rng(one) for one in seed]
+        self.contexts = [self._prompt(slot) for slot in range(self.num_envs)]
+        self.done = np.zeros(self.num_envs, np.bool_)
+        return self._observations(), self._infos()
+
+    def _prompt(self, slot: int) -> list[int]:
+        rng = self.rngs[slot]
+        return rng.integers(1, VOCAB, size=int(rng.integers(1, 7))).tolist()
+
+    def step(self, actions: NDArray[np.int64]) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        ended = np.zeros(self.num_envs, np.bool_)
+        for slot, action in enumerate(actions.tolist()):
+            if self.done[slot]:
+                self.contexts[slot] = self._prompt(slot)
+                continue
+            assert action != 7 and not (action == 9 and len(self.contexts[slot]) % 2)
+            reply = [3] if action == 5 else []
+            self.contexts[slot] = (self.contexts[slot] + [action] + reply)[:WIDTH]
+            ended[slot] = action == EOS or len(self.contexts[slot]) == WIDTH
+        self.done = ended
+        nothing = np.zeros(self.num_envs)
+        return self._observations(), nothing, ended, nothing.astype(np.bool_), self._infos()
+
+    def _observations(self) -> Any:
+        ids = np.full((self.num_envs, WIDTH), PAD)
+        for slot, context in enumerate(self.contexts):
+            ids[slot, : len(context)] = context
+        return {"input_ids": ids, "attention_mask": ids != PAD} if self.as_dict else ids
+
+    def _infos(self) -> dict[str, Any]:
+        masks = np.ones((self.num_envs, VOCAB), np.int8)
+        masks[:, 7] = 0
+        masks[[len(context) % 2 == 1 for context in self.contexts], 9] = 0
+        return {"action_mask": masks, "_action_mask": np.ones(self.num_envs, np.bool_)}
+
+
+def gpt2() -> PreTrainedModel:
+    return small_gpt2(VOCAB, layers=2, heads=2, width=16, max_positions=WIDTH, seed=4)
+
+
+def llama() -> PreTrainedModel:
+    """Embeddings padded beyond the vocabulary, as many published models have."""
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=32,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=WIDTH,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    return LlamaForCausalLM(config)
+
+
+MODELS = pytest.mark.parametrize("make_model", [gpt2, llama])
+SAMPLING = Sampling(temperature=0.8, top_k=20, top_p=0.95)
+
+
+def sharpened(policy: CausalLMPolicy) -> CausalLMPolicy:
+    """Random weights large enough that contexts matter, and a value head that is not 0."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.add_(0.2 * noise)
+    return policy
+
+
+@MODELS
+@pytest.mark.parametrize("as_dict", [False, True])
+@pytest.mark.parametrize("sampling", [Sampling(), SAMPLING], ids=["plain", "filtered"])
+def test_evaluate_agrees_with_act(make_model: Any, as_dict: bool, sampling: Sampling) -> None:
+    envs = Writing(6, as_dict)
+    policy = sharpened(CausalLMPolicy.from_env(envs, make_model(), sampling=sampling))
+    generator = torch.Generator().manual_seed(0)
+    episodes = collect(envs, policy, seeds=range(6), episodes_per_env=6, generator=generator)
+    assert len({episode.num_steps for episode in episodes}) > 5
+    evaluation = policy.evaluate(episodes)
+    assert len(evaluation.log_probs) == sum(episode.num_steps for episode in episodes)
+    for name in ("log_probs", "values"):
+        collected = np.concatenate([getattr(episode, name) for episode in episodes])
+        evaluated = getattr(evaluation, name).detach().numpy()
+        np.testing.assert_allclose(evaluated, collected, atol=1e-5, rtol=0)
+    assert np.concatenate([e.values for e in episodes]).std() > 0.01
+
+
+@MODELS
+def test_evaluate_is_what_transformers_computes_one_context_at_a_time(make_model: Any) -> None:
+    envs = Writing(3)
+    policy = sharpened(CausalLMPolicy.from_env(envs, make_model(), sampling=Sampling()))
+    episodes = collect(envs, policy, seeds=[1, 2, 3], generator=torch.Generator().manual_seed(0))
+    evaluation = policy.evaluate(episodes)
+    log_probs, entropies = [], []
+    for episode in episodes:
+        assert isinstance(episode.observations, Contexts)
+        masks = np.broadcast_to(episode.action_masks, (episode.num_steps, VOCAB))
+        for length, action, mask in zip(
+            episode.observations.lengths, episode.actions, masks, strict=True
+        ):
+            ids = torch.from_numpy(episode.observations.tokens[:length])[None]
+            logits = policy.model(ids).logits[0, -1, :VOCAB]
+            logits = logits.masked_fill(~torch.from_numpy(mask.copy()), -1e9)
+            distribution = torch.distributions.Categorical(logits=logits)
+            log_probs.append(distribution.log_prob(torch.tensor(action)))
+            entropies.append(distribution.entropy())
+    torch.testing.assert_close(evaluation.log_probs, torch.stack(log_probs), atol=1e-5, rtol=0)
+    torch.testing.assert_close(evaluation.entropy, torch.stack(entropies), atol=1e-5, rtol=0)
+
+
+def test_evaluate_is_one_forward_pass_with_logits_at_actions_alone() -> None:
+    envs = Writing(4)
+    policy = CausalLMPolicy.from_env(envs, gpt2())
+    episodes = collect(envs, policy, seeds=range(4), episodes_per_env=2)
+    calls: list[int] = []
+    policy.model.get_output_embeddings().register_forward_hook(
+        lambda _, __, logits: calls.append(logits.shape[:-1].numel())
+    )
+    policy(episodes)
+    assert calls == [sum(episode.num_steps for episode in episodes)]
+
+
+@MODELS
+def test_gradients_reach_every_weight(make_model: Any) -> None:
+    envs = Writing(3)
+    policy = sharpened(CausalLMPolicy.from_env(envs, make_model()))
+    episodes = collect(envs, policy, seeds=[1, 2, 3], episodes_per_env=2)
+    evaluation = policy.evaluate(episodes)
+    (evaluation.log_probs.mean() + evaluation.values.mean()).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in policy.parameters())
+
+
+def test_acting_depends_on_the_generator_alone_and_not_on_the_cache() -> None:
+    model = gpt2()
+    batches = []
+    for cache, seed in ((True, 1), (True, 1), (False, 1), (True, 2)):
+        envs = Writing(5)
+        policy = CausalLMPolicy.from_env(envs, model, cache=cache, sampling=SAMPLING)
+        generator = torch.Generator().manual_seed(seed)
+        episodes = collect(envs, policy, seeds=range(5), episodes_per_env=3, generator=generator)
+        batches.append([episode.actions.tolist() for episode in episodes])
+    assert batches[0] == batches[1] == batches[2] != batches[3]
+
+
+def test_deterministic_takes_the_most_probable_legal_token() -> None:
+    policy = sharpened(CausalLMPolicy(gpt2(), PAD, sampling=SAMPLING))
+    contexts = np.full((4, WIDTH), PAD)
+    contexts[:, :3] = np.arange(12).reshape(4, 3)
+    with torch.no_grad():
+        logits = policy.model(torch.from_numpy(contexts[:, :3])).logits[:, -1]
+    acted = policy.act(contexts, deterministic=True)
+    assert acted.actions.tolist() == logits.argmax(-1).tolist()
+    masks = np.ones((4, VOCAB), np.bool_)
+    masks[np.arange(4), acted.actions] = False
+    second = policy.act(contexts, action_masks=masks, deterministic=True)
+    assert second.actions.tolist() == logits.topk(2).indices[:, 1].tolist()
+    assert (second.log_probs < 0).all()
+
+
+def test_dropout_stays_off_and_values_start_at_zero() -> None:
+    model = gpt2()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    policy = CausalLMPolicy(model, PAD)
+    policy.train()
+    contexts = np.full((2, WIDTH), PAD)
+    contexts[:, 0] = [1, 2]
+    first = policy.act(contexts, deterministic=True)
+    policy.clear_cache()
+    np.testing.assert_array_equal(
+        first.log_probs, policy.act(contexts, deterministic=True).log_probs
+    )
+    assert first.values.tolist() == [0.0, 0.0]
+    assert policy.training and policy.value_head is not None
+    assert CausalLMPolicy(gpt2(), PAD, value_head=False).act(contexts).values.tolist() == [0, 0]
+
+
+def test_inactive_slots_cost_nothing_when_all_are_and_stay_legal() -> None:
+    policy = CausalLMPolicy(gpt2(), PAD)
+    policy.model.register_forward_pre_hook(lambda *_: pytest.fail("the model was called"))
+    contexts = np.full((2, WIDTH), PAD)
+    masks = np.zeros((2, VOCAB), np.bool_)
+    masks[0, 4] = masks[1, 6] = True
+    acted = policy.act(contexts, action_masks=masks, active=np.zeros(2, np.bool_))
+    assert acted.actions.tolist() == [4, 6]
+
+
+def test_state_dict_round_trip_keeps_the_distribution() -> None:
+    policy = sharpened(CausalLMPolicy(gpt2(), PAD))
+    other = CausalLMPolicy(small_gpt2(VOCAB, layers=2, heads=2, width=16, max_positions=20), PAD)
+    contexts = np.full((1, WIDTH), PAD)
+    contexts[0, :4] = [1, 2, 3, 4]
+    expected = policy.act(contexts, deterministic=True)
+    assert other.act(contexts, deterministic=True).values != expected.values
+    assert {key.split(".")[0] for key in policy.state_dict()} == {"model", "value_head"}
+    other.load_state_dict(copy.deepcopy(policy.state_dict()))
+    loaded = other.act(contexts, deterministic=True)
+    assert (loaded.actions, loaded.log_probs) == (expected.actions, expected.log_probs)
+
+
+def test_small_gpt2_depends_on_its_seed_and_leaves_the_global_one_alone() -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    weights = [small_gpt2(11, layers=1, heads=1, width=8, seed=s).lm_head.weight for s in (1, 1, 2)]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_saved_model_loads_and_pickled_weights_do_not(tmp_path: Path) -> None:
+    model = gpt2()
+    model.save_pretrained(tmp_path / "safe")
+    loaded = load_causal_lm(tmp_path / "safe")
+    assert torch.equal(loaded.lm_head.weight, model.lm_head.weight)
+    model.config.save_pretrained(tmp_path / "pickled")
+    torch.save(model.state_dict(), tmp_path / "pickled" / "pytorch_model.bin")
+    with pytest.raises(OSError, match="safetensors"):
+        load_causal_lm(tmp_path / "pickled")
+
+
+def test_models_and_environments_that_do_not_fit_are_named() -> None:
+    with pytest.raises(ValueError, match=r"29 actions.*embeds only 11"):
+        CausalLMPolicy.from_env(Writing(1), small_gpt2(11, layers=1, heads=1, width=8))
+    short = small_gpt2(VOCAB, layers=1, heads=1, width=8, max_positions=12)
+    with pytest.raises(ValueError, match=r"19 tokens.*max_position_embeddings=12"):
+        CausalLMPolicy.from_env(Writing(1), short)
+    with pytest.raises(ValueError, match=r"pad_id"):
+        CausalLMPolicy.from_env(gym.make_vec("CartPole-v1", 1), gpt2())
+    policy = CausalLMPolicy(short, PAD)
+    contexts = np.full((2, WIDTH), PAD)
+    with pytest.raises(ValueError, match="context of slot 0 is empty"):
+        policy.act(contexts)
+    contexts[:, 0] = [1, 40]
+    with pytest.raises(ValueError, match="token id 40"):
+        policy.act(contexts)
+    contexts[:, :13] = 1
+    with pytest.raises(ValueError, match="13 tokens"):
+        policy.act(contexts)
+    with pytest.raises(ValueError, match=r"float32 \(2, 4\)"):
+        policy.act(np.zeros((2, 4), np.float32))
+    with pytest.raises(ValueError, match="'input_ids' and 'attention_mask'"):
+        policy.act({"obs": contexts})
+
+
+def test_weights_that_are_not_finite_are_noticed() -> None:
+    policy = CausalLMPolicy(gpt2(), PAD)
+    contexts = np.full((1, WIDTH), PAD)
+    contexts[0, :2] = 1
+    expected = policy.act(contexts, deterministic=True).log_probs
+    weight = policy.model.get_input_embeddings().weight
+    old = weight.detach().clone()
+    with torch.no_grad():
+        weight.fill_(torch.nan)
+    with pytest.raises(ValueError, match="not finite"):
+        policy.act(contexts)
+    with torch.no_grad():
+        weight.copy_(old)
+    np.testing.assert_array_equal(policy.act(contexts, deterministic=True).log_probs, expected)
+
+
+def test_the_store_keeps_the_last_context_and_its_lengths() -> None:
+    store = ContextStore(2, PAD)
+    contexts = np.full((2, 6), PAD)
+    contexts[:, :2] = [[1, 2], [3, 4]]
+    store.add(contexts, np.array([True, True]))
+    contexts[0, 2:5] = [5, 6, 7]
+    store.add(contexts, np.array([True, False]))
+    first = store.finish(0)
+    assert (first.tokens.tolist(), first.lengths.tolist()) == ([1, 2, 5, 6, 7], [2, 5])
+    contexts[0] = [9, PAD, PAD, PAD, PAD, PAD]
+    store.add(contexts, np.array([True, True]))
+    assert store.finish(0).tokens.tolist() == [9]
+    assert store.finish(1).lengths.tolist() == [2, 2]
+    store.add(contexts, np.array([True, False]))
+    contexts[0, 0] = 8
+    with pytest.raises(ValueError, match="slot 0 does not begin with"):
+        store.add(contexts, np.array([True, False]))
+
+
+def test_padding_is_found_at_the_end_alone() -> None:
+    tokens, lengths = read_contexts(np.array([[5, PAD, 6, PAD], [PAD] * 4, [1, 2, 3, 4]]), PAD)
+    assert lengths.tolist() == [3, 0, 4]
+    assert tokens.tolist() == [[5, 0, 6, 0], [0, 0, 0, 0], [1, 2, 3, 4]]
+
+
+def test_evaluate_refuses_episodes_of_another_policy() -> None:
+    episode = Episode(
+        slot=0,
+        group=0,
+        observations=np.zeros((1, 4)),
+        actions=np.zeros(1, np.int64),
+        log_probs=np.zeros(1, np.float32),
+        values=np.zeros(1, np.float32),
+        rewards=np.zeros(1),
+    )
+    with pytest.raises(ValueError, match="ndarray"):
+        CausalLMPolicy(gpt2(), PAD).evaluate([episode])
+
+
+@pytest.mark.parametrize("observation", ["box", "dict"])
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_in_a_textgym_environment(observation: str, mode: str) -> None:
+    envs = gym.make_vec(
+        "textgym:textgym/Reverse-v0",
+        8,
+        observation=observation,
+        autoreset_mode=mode,
+        demonstrations=True,
+    )
+    model = small_gpt2(int(envs.single_action_space.n), layers=1, heads=2, width=16)
+    policy = sharpened(CausalLMPolicy.from_env(envs, model))
+    seeds = [1, 1, 2, 2, 3, 3, 4, 4]
+    episodes = collect(envs, policy, seeds=seeds, episodes_per_env=3)
+    evaluated = policy.evaluate(episodes).log_probs.detach().numpy()
+    collected = np.concatenate([episode.log_probs for episode in episodes])
+    np.testing.assert_allclose(evaluated, collected, atol=1e-5, rtol=0)
+    examples: dict[int, set[int]] = {}
+    for episode in episodes:
+        examples.setdefault(episode.group, set()).add(episode.info["example"])
+        assert episode.total_reward == pytest.approx(episode.info["score"])
+        assert episode.action_masks is not None and episode.action_masks.ndim == 1
+    assert len(examples) == 12 and all(len(example) == 1 for example in examples.values())
+    expert = collect(envs, policy, seeds=seeds, follow_expert=True)
+    assert [episode.info["score"] for episode in expert] == [1.0] * 8
+    assert policy.evaluate(expert).log_probs.shape == (sum(e.num_steps for e in expert),)
