@@ -29,7 +29,7 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells give it."""
 
 USER_ERRORS = (ValueError, OSError, RuntimeError, ArithmeticError, ImportError, gym.error.Error)
-"""What is answered with one line; anything else is a defect and shows its traceback."""
+"""What is answered with one line, but in Python's development mode; anything else is a defect."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +192,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Any = tyro.cli(
         commands(),
         prog="textgym-agents",
-        description="Train, measure and try policies in any Gymnasium environment.",
+        description="Train, measure and try policies in any Gymnasium environment. Errors are one "
+        "line; with PYTHONDEVMODE=1 they show where they come from.",
         args=argv,
         registry=_json_registry(),
         config=(tyro.conf.OmitSubcommandPrefixes,),
@@ -200,6 +201,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = command()
     except USER_ERRORS as error:
+        if sys.flags.dev_mode:
+            raise
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -62,7 +62,8 @@ class TrainConfig:
     # that policy's; the sampling options still hold.
     init: Path | None = None
 
-    # Continue the run in the output folder from its last checkpoint, bit for bit.
+    # Continue the run in the output folder from its last checkpoint, bit for bit on a CPU with as
+    # many threads.
     resume: bool = False
 
     # The policy.

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from textgym_agents.algorithms import AlgorithmConfig, MaximumLikelihoodConfig, 
 from textgym_agents.construction import PolicyConfig
 from textgym_agents.environments import make_envs
 from textgym_agents.evaluate import Estimate, evaluate
+from textgym_agents.interruption import interruptible
 from textgym_agents.loggers import TIME_COLUMNS, ConsoleLogger, JsonLinesLogger, read_rows
 from textgym_agents.policies import MLPPolicy
 from textgym_agents.seeding import iteration_seeds
@@ -311,3 +313,33 @@ def test_console_prints_now_and_then_off_a_terminal() -> None:
         "iteration 1  steps 0  return_mean 7.5",
         "iteration 3  steps 100  return_mean 7.5",
     ]
+
+
+def test_second_signal_stops_at_once() -> None:
+    with interruptible() as interruption:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interruption.requested
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_training_in_a_thread_leaves_signals_alone(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(small_run, tmp_path / "run").result()
+    assert result.steps >= 200
+
+
+def brevity(text: str, example: object) -> float:
+    return 1.0 / (1.0 + len(text.split()))
+
+
+def test_arguments_that_are_no_json_are_recorded_by_name(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"env_id": TINY, "env_kwargs": {"reward": brevity}}
+    small_run(tmp_path / "run", total_steps=20, **options)
+    saved = json.loads((tmp_path / "run/config.json").read_text())
+    assert saved["env_kwargs"]["reward"].endswith("test_train.brevity")
+    assert small_run(tmp_path / "run", total_steps=40, resume=True, **options).steps >= 40
+    other = {**options, "env_kwargs": {"reward": "exact_match"}}
+    with pytest.raises(ValueError, match="env_kwargs"):
+        small_run(tmp_path / "run", total_steps=60, resume=True, **other)
