@@ -18,7 +18,7 @@ from textgym.tasks import load_task
 ROOT = Path(__file__).resolve().parents[1]
 EOS_TOKEN, PAD_TOKEN = "<|endoftext|>", "<|pad|>"
 LEVELS = ("easy", "medium", "hard")
-EXAMPLES_PER_LEVEL = 20_000
+EXAMPLES_PER_LEVEL = 5_000
 
 
 def main() -> None:
