@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from textgym.rewards.bleu import Bleu
 from textgym.rewards.chrf import Chrf, ChrfPlusPlus
-from textgym.rewards.ngrams import NgramIndex, NgramMatcher
+from textgym.rewards.ngrams import NgramIndex, NgramMatcher, SubstringMatcher
 from textgym.rewards.rouge import LcsMatcher, Rouge1, Rouge2, RougeL, RougeLReference, RougeN
 
 tokens = st.lists(st.sampled_from("abc"), max_size=12)
@@ -103,6 +103,23 @@ def test_matcher_counts_like_counters(references, steps):
             for reference in references:
                 limits |= ngrams(reference, n)
             assert matcher.matches[n - 1] == (ngrams(text, n) & limits).total()
+
+
+@given(
+    st.text("abc", max_size=150),
+    st.lists(st.one_of(st.text("abc", max_size=9), st.text("abc", min_size=64)), max_size=5),
+)
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_substring_matcher_counts_like_counters(reference, chunks):
+    matcher = SubstringMatcher(NgramIndex.of_characters(reference, 4))
+    text = ""
+    for chunk in chunks:
+        matcher.extend(chunk)
+        text += chunk
+        assert matcher.length == len(text)
+        for n in (1, 2, 3, 4):
+            both = ngrams(text, n) & ngrams(reference, n)
+            assert matcher.matches[n - 1] == both.total()
 
 
 def ngrams(sequence, n):

@@ -175,6 +175,7 @@ def test_streams_equal_the_reference_libraries_over_100_000_steps(capsys):
 
 CASES = [
     ("foo-\n", ["foo-"]),
+    ("a foo-\n", ["a foo-"]),
     ("foo-\nbar", ["foobar"]),
     ("foo-<skipped>\nbar baz", ["foobar baz"]),
     ("foo-\n<skipped>\nbar", ["foo bar"]),
@@ -191,7 +192,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("text", "references"), CASES)
-def test_known_traps_character_by_character(text, references):
+def test_known_traps_character_by_character_and_at_once(text, references):
     example = SimpleNamespace(prompt="p", references=tuple(references), metadata={})
     for reward, reference in BLEUS + CHRFS + ROUGES:
         stream = reward.stream(example)
@@ -199,6 +200,7 @@ def test_known_traps_character_by_character(text, references):
             stream.append(text[end - 1])
             expected = reference(text[:end], references)
             assert stream.score() == pytest.approx(expected, abs=TOLERANCE), (reward, text[:end])
+            assert reward([text[:end]], [example])[0] == stream.score(), (reward, text[:end])
 
 
 def test_default_bleu_is_the_sentence_bleu_function():

@@ -105,14 +105,14 @@ def test_rewards_and_streams_can_be_copied(reward, duplicate):
     stream = reward.stream(example)
     stream.append("the cat sa")
     before = stream.score()
-    branch = duplicate(stream)
-    branch.append("d, qui")
-    stream.append("t on the mat")
+    branch, other = duplicate(stream), duplicate(stream)
     same = duplicate(reward)
     assert same.signature == reward.signature
     assert before == same(["the cat sa"], [example])[0]
-    assert branch.score() == same(["the cat sad, qui"], [example])[0]
-    assert stream.score() == same(["the cat sat on the mat"], [example])[0]
+    # Each goes on as if the others were not there, even with the same words.
+    for continued, chunk in ((branch, "t on the mat"), (other, "d, qui"), (stream, "t on the mat")):
+        continued.append(chunk)
+        assert continued.score() == same(["the cat sa" + chunk], [example])[0]
 
 
 def test_a_copied_reward_is_not_heavier_for_having_scored(reward):

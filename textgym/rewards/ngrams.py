@@ -14,6 +14,8 @@ from typing import Any, Protocol
 Ngram = str | tuple[str | None, ...]
 """A token by itself, or several; None stands for the missing tokens before the first one."""
 
+_MANY_CHARACTERS = 64
+
 
 class Matcher(Protocol):
     """Statistics of a token sequence whose last tokens may still change."""
@@ -157,9 +159,18 @@ class SubstringMatcher:
 
     def extend(self, characters: str) -> None:
         """Append characters."""
-        limits, counts, matches = self._index.limits, self._counts, self.matches
-        order, known = self._index.order, len(self._tail)
         text = self._tail + characters
+        if len(characters) < _MANY_CHARACTERS:
+            self._count_by_end(text, len(self._tail))
+        else:
+            self._count_by_length(text, len(self._tail))
+        self._tail = text[max(len(text) - self._index.order + 1, 0) :]
+        self.length += len(characters)
+
+    def _count_by_end(self, text: str, known: int) -> None:
+        """Count the substrings that end after `known`, one end at a time."""
+        limits, counts, matches = self._index.limits, self._counts, self.matches
+        order = self._index.order
         for end in range(known + 1, len(text) + 1):
             for depth, start in enumerate(range(end - 1, max(end - order, 0) - 1, -1)):
                 substring = text[start:end]
@@ -170,8 +181,22 @@ class SubstringMatcher:
                 counts[substring] = count + 1
                 if count < limit:
                     matches[depth] += 1
-        self._tail = text[max(len(text) - order + 1, 0) :]
-        self.length += len(characters)
+
+    def _count_by_length(self, text: str, known: int) -> None:
+        """The same, one length at a time: cheaper if there are many."""
+        limits, counts = self._index.limits, self._counts
+        for n in range(1, self._index.order + 1):
+            ends = range(max(known + 1, n), len(text) + 1)
+            found = 0
+            for substring, more in Counter([text[end - n : end] for end in ends]).items():
+                limit = limits.get(substring)
+                if limit is not None:
+                    count = counts.get(substring, 0)
+                    counts[substring] = count + more
+                    left = limit - count
+                    if left > 0:
+                        found += more if more < left else left
+            self.matches[n - 1] += found
 
     def __deepcopy__(self, memo: Mapping[int, Any]) -> SubstringMatcher:
         """An independent copy, made without walking the counts one by one."""
