@@ -58,7 +58,7 @@ KWARGS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=200)
 @given(
     env_id=st.sampled_from(["textgym/Text-v0", "textgym/Copy-v0", "textgym/Translation-v0"]),
     mode=st.sampled_from(list(AutoresetMode)),
