@@ -127,7 +127,7 @@ class Clause:
         manner = self.manner.english if self.manner is not None else ""
         placing = self.goal is not None and obj is not None and self.modal is None
         early = frame.preposition or placing
-        moved = bool(manner) and bool(early) and " " not in manner
+        moved = bool(early) and manner.endswith("ly")
         parts = [main]
         if moved and not frame.preposition:
             parts = [manner, main]

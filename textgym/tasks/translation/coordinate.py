@@ -74,6 +74,7 @@ def _subject_orders(clause: Clause) -> int:
 
 
 THEN = {"hide", "lose", "open", "translate", "repair", "sell", "forget", "eat", "drink", "read"}
+GOT = {"find", "get", "steal"}
 FIRST = {"buy", "find", "get", "order", "borrow", "pick", "steal"}
 
 
@@ -88,6 +89,7 @@ def _sequences() -> tuple[tuple[Frame, Frame, Noun], ...]:
         (first, second, noun)
         for first in firsts
         for second in seconds
+        if second.verb.base != "sell" or first.verb.base in GOT
         for noun in first.objects
         if noun in second.objects and not noun.sex
     )

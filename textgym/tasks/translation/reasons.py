@@ -135,7 +135,7 @@ def condition_clause(writer: Writer) -> tuple[Clause, tuple[Frame, ...]]:
 OUTDOORS = tuple(f for f in VOLITIONAL if "weather" in f.reasons)
 INDOORS = tuple(
     f for f in VOLITIONAL if "weather_bad" in f.reasons or f.particle == "television"
-) + tuple(f for f in VOLITIONAL if f.verb.base in ("read", "bake") and not f.has_receiver)
+) + tuple(f for f in VOLITIONAL if f.verb.base == "bake" and not f.has_receiver)
 EXPOSED = tuple(
     f
     for f in VOLITIONAL

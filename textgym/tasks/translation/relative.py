@@ -106,6 +106,7 @@ def relative_object(writer: Writer) -> Sentence:
 FOUND = {"find", "read", "sell", "lose", "bring", "look", "forget", "repair", "translate", "hide"}
 MADE = {"buy", "get", "borrow", "order", "write", "steal", "plant", "recommend", "wait"}
 MADE |= {"bake", "cook", "build", "paint", "lose", "forget", "talk", "send", "show", "give"}
+LENT = {"borrow", "forget", "lose"}
 EATEN = {"eat", "drink"}
 
 
@@ -119,6 +120,7 @@ def _related() -> tuple[tuple[Frame, Frame, Noun], ...]:
         for first in firsts
         for second in seconds
         if first.verb.base != second.verb.base
+        and (first.verb.base != "bring" or second.verb.base in LENT)
         for noun in first.objects
         if noun in second.objects and not noun.sex
     )
