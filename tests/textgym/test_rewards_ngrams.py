@@ -107,7 +107,7 @@ def test_matcher_counts_like_counters(references, steps):
 
 @given(
     st.text("abc", max_size=150),
-    st.lists(st.one_of(st.text("abc", max_size=9), st.text("abc", min_size=64)), max_size=5),
+    st.lists(st.one_of(st.text("abc", max_size=9), st.text("abc", min_size=128)), max_size=5),
 )
 @settings(max_examples=200, deadline=None, derandomize=True)
 def test_substring_matcher_counts_like_counters(reference, chunks):

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 Ngram = str | tuple[str | None, ...]
 """A token by itself, or several; None stands for the missing tokens before the first one."""
 
-_MANY_CHARACTERS = 64
+_MANY_CHARACTERS = 128
 
 
 class Matcher(Protocol):
