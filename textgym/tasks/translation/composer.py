@@ -35,7 +35,7 @@ PAST_MODALS = (
     Modal("", english.make_verb("be allowed"), ("durfte",), past=True),
 )
 GLADLY = Words("", ("gern", "gerne"))
-WILLED = frozenset(("modal", "past modal", "like", "perfect"))
+WILLED = frozenset(("modal", "past modal", "like", "perfect", "future"))
 UNNEGATED = frozenset(("like", "habit"))
 COMPLETED = (Words("already", ("schon", "bereits")), Words("just", ("gerade",)))
 
@@ -84,7 +84,8 @@ def tense_choices(frame: Frame) -> tuple[str, ...]:
         choices += ["habit"] * 2
     if "thing" in flags:
         return tuple(choices)
-    choices += ["perfect"] * 2 + ["modal"] * 4 + ["past modal"] * 2
+    choices += [] if "noperf" in flags else ["perfect"] * 2
+    choices += ["modal"] * 4 + ["past modal"] * 2
     if "hb" in flags:
         choices += ["like"]
     if "g" in flags:
@@ -143,7 +144,7 @@ class Composer:
         writer = self.writer
         if subject is None:
             subject = writer.subject(frame, avoid=avoid)
-        if isinstance(subject, Described) and not subject.noun.sex and tense in WILLED:
+        if isinstance(subject, Described) and subject.noun.kind == "animal" and tense in WILLED:
             tense = "past"
         manner = {"habit": "bare" if "hb" in frame.flags else "known", "like": "bare"}
         obj = writer.object(frame, subject, manner.get(tense, self._plain(frame, tense)))
@@ -219,11 +220,13 @@ class Composer:
             clause.manner = writer.words(frame.manners[0])
             return
         left = adverbials
+        timed = timed and "untimed" not in frame.flags
         if timed and left and (writer.chance(0.75) or tense == "habit"):
             left -= self._add_time(clause, tense)
         if clause.negation:
             return
-        if left and frame.manners and clause.adverb is None and writer.chance(0.45):
+        free = clause.adverb is None and clause.manner is None
+        if left and frame.manners and free and writer.chance(0.45):
             left -= self._add_manner(clause)
         if left and clause.place is None and writer.chance(0.6):
             self._add_place(clause)
@@ -237,6 +240,8 @@ class Composer:
                 return 1
             if writer.chance(0.4):
                 clause.adverb = writer.words("often")
+                if "early" in clause.frame.manners:
+                    clause.manner = writer.words(writer.pick(("early", "late")))
                 return 1
             clause.time = writer.words("habit")
         elif tense in ("past", "past modal") and "st" not in flags:
@@ -259,7 +264,7 @@ class Composer:
         key = writer.pick(frame.manners)
         timed = clause.time is not None and " at " in f" {clause.time.english}"
         if key == "dur":
-            if timed or clause.tense == "perfect":
+            if timed or clause.tense in ("perfect", "present"):
                 return 0
             clause.duration = times.duration(writer)
             return 1

@@ -25,6 +25,10 @@ DEGREES = (
     Words("too", ("zu",)),
     Words("quite", ("ziemlich",)),
 )
+ABSOLUTE = frozenset(
+    ("black", "white", "brown", "grey", "red", "blue", "green", "yellow", "broken", "empty")
+)
+"""Adjectives without degrees."""
 POSITIONED = {
     name: plain_frame(BE.verb, government(text), "preterite")
     for name, text in (("lay", "liegen"), ("stand", "stehen"))
@@ -116,9 +120,10 @@ def predicate(writer: Writer) -> Sentence:
         subject = Described(noun, determiner, plural=plural)
         writer.noted(Words("", ("",) * len(noun.german)))
         writer.addressed = writer.addressed or determiner == "your"
-    degree = writer.pick(DEGREES) if writer.chance(0.75) else None
     choices = [a for a in noun.adjectives if not _contradicts(subject, a)]
-    goal = Predicate(writer.pick(choices), degree)
+    adjective = writer.pick(choices)
+    graded = adjective.english not in ABSOLUTE and writer.chance(0.75)
+    goal = Predicate(adjective, writer.pick(DEGREES) if graded else None)
     writer.noted(Words("", goal.adjective.alone))
     return _being(writer, subject, goal)
 

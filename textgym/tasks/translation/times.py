@@ -16,7 +16,6 @@ TOMORROW = (
     Words("tomorrow", ("morgen",)),
     Words("the day after tomorrow", ("übermorgen",)),
 )
-LENGTHS = (("hour", "Stunden"), ("day", "Tage"), ("week", "Wochen"))
 
 
 def past_time(writer: Writer, *, memorable: bool, clock: bool, routine: bool = False) -> Words:
@@ -119,8 +118,9 @@ def with_clock(writer: Writer, date: Words, *, clock: bool) -> Words:
 
 def duration(writer: Writer) -> Words:
     """Return how long something goes on."""
-    n = writer.between(2, 9)
-    one, many = LENGTHS[0 if writer.chance(0.75) else 1]
+    hours = writer.chance(0.6)
+    n = writer.between(2, 9) if hours else 5 * writer.between(2, 11)
+    one, many = ("hours", "Stunden") if hours else ("minutes", "Minuten")
     number = numbers.german_number(n)
     words = (f"{number} {many} lang", f"{number} {many}")
-    return writer.noted(Words(f"for {numbers.english_number(n)} {one}s", words))
+    return writer.noted(Words(f"for {numbers.english_number(n)} {one}", words))

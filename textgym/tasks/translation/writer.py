@@ -259,14 +259,16 @@ class Writer:
             mine = owned and self.chance(0.25)
             plural = bool(noun.plural) and self.chance(0.25)
             return self.describe(noun, self.owner(subject) if mine else "the", plural=plural)
-        if noun.plural and self._may_count(noun) and "indef" not in flags:
+        if "indef" in flags and not self.chance(0.2):
+            return self.describe(noun, "a")
+        if noun.plural and (self._may_count(noun) or "indef" in flags):
             return self.describe(noun, "", plural=True, count=self._count("m" in flags))
         roll = self.unit()
         if manner == "known":
             mine = owned and "np" not in flags and roll < 0.4
             return self.describe(noun, self.owner(subject) if mine else "the")
         plural = bool(noun.plural) and self.chance(0.25)
-        if "indef" in flags or roll < 0.38:
+        if roll < 0.38:
             return self.describe(noun, "a" if noun.plural and not plural else "", plural=plural)
         if owned and roll < 0.62 and "np" not in flags:
             return self.describe(noun, self.owner(subject), plural=plural)
