@@ -29,8 +29,7 @@ from textgym_agents.checkpoint import load_checkpoint_policy
 from textgym_agents.evaluate import EvaluationResult, evaluate
 from textgym_agents.loggers import read_rows
 from textgym_agents.policies import Sampling
-from textgym_agents.train import TrainResult, train
-from textgym_agents.train_config import TrainConfig
+from textgym_agents.train import TrainConfig, TrainResult, train
 
 ENV_ID = "textgym:textgym/Translation-v0"
 TEMPERATURES = (0.4, 0.6, 0.8)

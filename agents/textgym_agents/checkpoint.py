@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from textgym_agents.atomic import remove, replacing, write_json, write_text
 from textgym_agents.policies import Policy
-from textgym_agents.weights import load_policy, read_tensors, save_policy
+from textgym_agents.policies.weights import load_policy, read_tensors, save_policy
+from textgym_agents.runs.atomic import remove, replacing, write_json, write_text
 
 FORMAT = 1
 LATEST = "latest"

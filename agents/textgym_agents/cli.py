@@ -14,16 +14,16 @@ import gymnasium as gym
 import tyro
 
 from textgym_agents.algorithms import ALGORITHMS, AlgorithmConfig
-from textgym_agents.atomic import write_json
 from textgym_agents.checkpoint import find_checkpoint, read_state
-from textgym_agents.construction import check_fits, with_sampling
-from textgym_agents.devices import check_device, cpu_threads
-from textgym_agents.environments import make_envs
 from textgym_agents.evaluate import EvaluationResult, evaluate
 from textgym_agents.policies import Episode, Sampling
+from textgym_agents.policies.construction import check_fits, with_sampling
+from textgym_agents.policies.weights import load_policy
+from textgym_agents.runs.atomic import write_json
+from textgym_agents.runs.config import TrainConfig
+from textgym_agents.runs.devices import check_device, cpu_threads
+from textgym_agents.runs.environments import make_envs
 from textgym_agents.train import train
-from textgym_agents.train_config import TrainConfig
-from textgym_agents.weights import load_policy
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells give it."""

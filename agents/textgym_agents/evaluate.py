@@ -13,7 +13,7 @@ import numpy as np
 
 from textgym_agents.policies import Episode, Policy
 from textgym_agents.rollout import collect
-from textgym_agents.seeding import EVALUATION, iteration_seeds
+from textgym_agents.runs.seeding import EVALUATION, iteration_seeds
 
 
 @dataclass(frozen=True, slots=True)

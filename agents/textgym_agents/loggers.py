@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from textgym_agents.atomic import replacing, write_text
+from textgym_agents.runs.atomic import replacing, write_text
 
 Row: TypeAlias = Mapping[str, float]
 

@@ -17,11 +17,13 @@ import torch
 
 from textgym_agents.algorithms import AlgorithmConfig
 from textgym_agents.evaluate import episode_row, evaluate
-from textgym_agents.interruption import interruptible
 from textgym_agents.rollout import collect
-from textgym_agents.run import Run
-from textgym_agents.seeding import iteration_seeds
-from textgym_agents.train_config import TrainConfig
+from textgym_agents.runs.config import TrainConfig
+from textgym_agents.runs.interruption import interruptible
+from textgym_agents.runs.run import Run
+from textgym_agents.runs.seeding import iteration_seeds
+
+__all__ = ["TrainConfig", "TrainResult", "train"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ import pytest
 from textgym_agents.algorithms import ALGORITHMS
 from textgym_agents.checkpoint import find_checkpoint, read_state
 from textgym_agents.cli import main, parse_object
-from textgym_agents.construction import PolicyConfig
 from textgym_agents.loggers import read_rows
-from textgym_agents.train_config import TrainConfig
+from textgym_agents.policies.construction import PolicyConfig
+from textgym_agents.runs.config import TrainConfig
 
 QUIET = ["--no-tensorboard", "--no-progress"]
 TINY = ["--env-id", "textgym:textgym/Tiny-v0", "--num-envs", "4"]

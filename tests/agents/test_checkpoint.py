@@ -18,9 +18,9 @@ from textgym_agents.checkpoint import (
     read_state,
     save_checkpoint,
 )
-from textgym_agents.construction import PolicyConfig, build_policy, describe_policy
-from textgym_agents.environments import make_envs
 from textgym_agents.policies import Policy
+from textgym_agents.policies.construction import PolicyConfig, build_policy, describe_policy
+from textgym_agents.runs.environments import make_envs
 
 TINY_LM = PolicyConfig(kind="causal_lm", layers=1, heads=2, width=16)
 

@@ -17,15 +17,15 @@ from safetensors.torch import load_file
 
 from textgym_agents import train as training
 from textgym_agents.algorithms import AlgorithmConfig, MaximumLikelihoodConfig, ReinforceConfig
-from textgym_agents.construction import PolicyConfig
-from textgym_agents.environments import make_envs
 from textgym_agents.evaluate import Estimate, evaluate
-from textgym_agents.interruption import interruptible
 from textgym_agents.loggers import TIME_COLUMNS, ConsoleLogger, JsonLinesLogger, read_rows
 from textgym_agents.policies import MLPPolicy
-from textgym_agents.seeding import iteration_seeds
+from textgym_agents.policies.construction import PolicyConfig
+from textgym_agents.runs.config import TrainConfig
+from textgym_agents.runs.environments import make_envs
+from textgym_agents.runs.interruption import interruptible
+from textgym_agents.runs.seeding import iteration_seeds
 from textgym_agents.train import TrainResult, train
-from textgym_agents.train_config import TrainConfig
 
 TINY = "textgym:textgym/Tiny-v0"
 LM = PolicyConfig(kind="causal_lm", layers=1, heads=2, width=16)

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from textgym.envs.exact import enumerate_mdp
 from textgym_agents.algorithms import Reinforce, ReinforceConfig, reinforce
-from textgym_agents.environments import make_envs
 from textgym_agents.policies import Episode, MLPPolicy
 from textgym_agents.returns import Baseline, discounted_advantages
 from textgym_agents.rollout import collect
+from textgym_agents.runs.environments import make_envs
 
 ENV_ID = "textgym:textgym/Tiny-v0"
 BATCH = 4  # Episodes of two groups of two.

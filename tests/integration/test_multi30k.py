@@ -14,9 +14,8 @@ import textgym  # noqa: F401
 from textgym_agents.algorithms import AlgorithmConfig
 from textgym_agents.algorithms.mle import MaximumLikelihoodConfig
 from textgym_agents.algorithms.reinforce import ReinforceConfig
-from textgym_agents.construction import PolicyConfig
-from textgym_agents.train import train
-from textgym_agents.train_config import TrainConfig
+from textgym_agents.policies.construction import PolicyConfig
+from textgym_agents.train import TrainConfig, train
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "task_multi30k_en_de.jsonl.gz"
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is not there")

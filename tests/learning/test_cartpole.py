@@ -8,11 +8,11 @@ import pytest
 
 from textgym_agents.algorithms import ReinforceConfig
 from textgym_agents.checkpoint import load_checkpoint_policy
-from textgym_agents.environments import make_envs
 from textgym_agents.evaluate import evaluate
 from textgym_agents.returns import Baseline
+from textgym_agents.runs.config import TrainConfig
+from textgym_agents.runs.environments import make_envs
 from textgym_agents.train import TrainResult, train
-from textgym_agents.train_config import TrainConfig
 
 ENV_ID = "CartPole-v1"
 

@@ -8,12 +8,12 @@ import pytest
 
 from textgym_agents.algorithms.reinforce import ReinforceConfig
 from textgym_agents.checkpoint import load_checkpoint_policy
-from textgym_agents.environments import make_envs
 from textgym_agents.evaluate import Estimate, evaluate
-from textgym_agents.train import train
-from textgym_agents.train_config import TrainConfig
+from textgym_agents.policies.construction import PolicyConfig
+from textgym_agents.runs.environments import make_envs
+from textgym_agents.train import TrainConfig, train
 
-ALGORITHM = ReinforceConfig(learning_rate=5e-3, entropy_coef=0.01, normalize_advantages=True)
+ALGORITHM = ReinforceConfig(learning_rate=1e-2, normalize_advantages=True)
 
 
 def learn(folder: Path, env_id: str, steps: int, seed: int = 0, reward: str | None = None) -> Path:
@@ -25,6 +25,7 @@ def learn(folder: Path, env_id: str, steps: int, seed: int = 0, reward: str | No
         num_envs=64,
         seed=seed,
         output=folder,
+        policy=PolicyConfig(kind="mlp"),
         progress=False,
         tensorboard=False,
     )

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import zlib
+from itertools import product
 
 import numpy as np
 import pytest
@@ -58,10 +58,17 @@ def test_splits_share_no_prompt_and_have_the_documented_shares() -> None:
     assert not prompts["train"] & prompts["validation"]
     assert not prompts["train"] & prompts["test"]
     assert not prompts["validation"] & prompts["test"]
-    buckets = [zlib.crc32(f"{n}\n".encode()) % 16 for n in range(16_000)]
     named = [split_of(f"{n}\n") for n in range(16_000)]
-    assert all((b == 0) == (s == "validation") for b, s in zip(buckets, named, strict=True))
-    assert all((b == 1) == (s == "test") for b, s in zip(buckets, named, strict=True))
+    assert 900 < named.count("validation") < 1100
+    assert 900 < named.count("test") < 1100
+    # Pinned: a prompt may never move to another split in a later version.
+    assert [n for n in range(100) if named[n] == "validation"] == [32, 33, 48, 80, 96]
+
+
+def test_a_small_prompt_space_has_all_splits() -> None:
+    for symbols in ("abc", "abcd", "abcde"):
+        prompts = [" ".join([*row, "="]) for row in product(symbols, repeat=3)]
+        assert {split_of(prompt) for prompt in prompts} == set(SPLITS)
 
 
 def test_an_empty_split_is_reported() -> None:

@@ -15,7 +15,7 @@ from textgym.rewards import Reward, Stream, load_reward
 from textgym.tasks import Example, Task, load_task
 from textgym.tokenizers import Tokenizer, load_tokenizer
 
-FINAL_KEYS = ("text", "score", "references", "example", "finish_reason")
+FINAL_KEYS = ("prompt", "text", "score", "references", "example", "finish_reason")
 CACHED_PROMPTS = 4096
 
 Result = TypeVar("Result")

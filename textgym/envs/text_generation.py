@@ -147,6 +147,7 @@ class TextGenerationEnv(gym.Env[Any, Any]):
         text = self.mdp.tokenizer.decode(self._response)
         total, components = self.mdp.score([text], [prompt])
         return {
+            "prompt": prompt.example.prompt,
             "text": text,
             "score": float(total[0]),
             **{name: float(values[0]) for name, values in components.items()},

@@ -26,6 +26,7 @@ class FinalInfos:
     def entries(self) -> dict[str, Any]:
         """The infos by key: numeric arrays, or sequences of objects, [n] each."""
         return {
+            "prompt": [prompt.example.prompt for prompt in self.prompts],
             "text": self.texts,
             "score": self.scores,
             **self.components,

@@ -134,7 +134,8 @@ class ProceduralTask(Task):
 
 def split_of(prompt: str) -> str:
     """Return the split a generated prompt belongs to: 1/16 validation, 1/16 test, else train."""
-    bucket = zlib.crc32(prompt.encode()) % 16
+    # CRC is linear, so the low bits of similar prompts are alike: a multiplication mixes them.
+    bucket = (zlib.crc32(prompt.encode()) * 2654435761 & 0xFFFFFFFF) >> 28
     return SPLITS[bucket + 1] if bucket < 2 else SPLITS[0]
 
 

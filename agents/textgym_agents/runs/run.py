@@ -16,21 +16,21 @@ from textgym_agents.checkpoint import (
     read_state,
     save_checkpoint,
 )
-from textgym_agents.construction import (
+from textgym_agents.policies.construction import (
     PolicyConfig,
     build_policy,
     check_fits,
     describe_policy,
     with_sampling,
 )
-from textgym_agents.devices import check_device, cpu_threads
-from textgym_agents.environments import VectorEnv, make_envs
+from textgym_agents.runs.devices import check_device, cpu_threads
+from textgym_agents.runs.environments import VectorEnv, make_envs
 from textgym_agents.loggers import read_rows
 from textgym_agents.policies import Policy, Sampling
-from textgym_agents.records import LOG, RunRecord, plain
-from textgym_agents.seeding import EVALUATION, iteration_seeds
-from textgym_agents.train_config import TrainConfig, check_same_run
-from textgym_agents.weights import load_policy
+from textgym_agents.runs.records import LOG, RunRecord, plain
+from textgym_agents.runs.seeding import EVALUATION, iteration_seeds
+from textgym_agents.runs.config import TrainConfig, check_same_run
+from textgym_agents.policies.weights import load_policy
 
 
 class Run:

@@ -14,7 +14,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from textgym_agents.atomic import write_json
+from textgym_agents.runs.atomic import write_json
 from textgym_agents.loggers import (
     ConsoleLogger,
     JsonLinesLogger,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from textgym_agents.algorithms.checks import require
-from textgym_agents.construction import PolicyConfig
+from textgym_agents.policies.construction import PolicyConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ import torch
 import tyro
 
 from textgym_agents.policies import MLPPolicy, Policy, Sampling
-from textgym_agents.spaces import describe_space, space_from
+from textgym_agents.policies.spaces import describe_space, space_from
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from textgym_agents.construction import build_causal_lm, build_policy
 from textgym_agents.policies import Policy
+from textgym_agents.policies.construction import build_causal_lm, build_policy
 
 WEIGHTS = "policy.safetensors"
 MODEL = "model"
