@@ -290,20 +290,39 @@ def test_models_and_environments_that_do_not_fit_are_named() -> None:
         policy.act({"obs": contexts})
 
 
-def test_weights_that_are_not_finite_are_noticed() -> None:
+def test_weights_that_are_not_finite_are_noticed_and_leave_no_trace() -> None:
     policy = CausalLMPolicy(gpt2(), PAD)
-    contexts = np.full((1, WIDTH), PAD)
-    contexts[0, :2] = 1
-    expected = policy.act(contexts, deterministic=True).log_probs
+    long = np.full((2, WIDTH), PAD)
+    long[:, :8] = 1
+    mixed = long.copy()
+    mixed[1, 1:] = PAD
+    expected = policy.act(mixed, deterministic=True).log_probs
     weight = policy.model.get_input_embeddings().weight
     old = weight.detach().clone()
     with torch.no_grad():
         weight.fill_(torch.nan)
     with pytest.raises(ValueError, match="not finite"):
-        policy.act(contexts)
+        policy.act(long)
     with torch.no_grad():
         weight.copy_(old)
-    np.testing.assert_array_equal(policy.act(contexts, deterministic=True).log_probs, expected)
+    np.testing.assert_allclose(policy.act(mixed, deterministic=True).log_probs, expected, atol=1e-6)
+
+
+def test_an_action_at_the_edge_of_a_filter_stays_finite() -> None:
+    """Rounding may rank a sampled action just outside the top k when it is evaluated."""
+    policy = CausalLMPolicy(gpt2(), PAD, sampling=Sampling(top_k=2))
+    episode = Episode(
+        slot=0,
+        group=0,
+        observations=Contexts(np.array([1, 2, 3]), np.array([3])),
+        actions=np.zeros(1, np.int64),
+        log_probs=np.zeros(1, np.float32),
+        values=np.zeros(1, np.float32),
+        rewards=np.zeros(1),
+    )
+    for action in range(VOCAB):
+        episode.actions[0] = action
+        assert torch.isfinite(policy.evaluate([episode]).log_probs).all()
 
 
 def test_the_store_keeps_the_last_context_and_its_lengths() -> None:

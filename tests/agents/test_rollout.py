@@ -19,7 +19,9 @@ MODES = pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.
 
 
 class Counter(gym.Env[Any, Any]):
-    """Counts from a start that the seed draws; an episode's length and mask follow from it.
+    """An episode has as many steps as its start says, which the seed draws from 1 to 8.
+
+    It is truncated at a start of 7, and terminated and truncated at once at 8.
 
     The observation is (start, step). Action 0 is illegal at odd starts; at starts divisible by 3
     it also is at every other step. The reward is ``10 * start + step``.
@@ -47,7 +49,7 @@ class Counter(gym.Env[Any, Any]):
         info = self._info()
         if over:
             info |= {"text": f"from {self.start}", "score": 0.5, "parts": {"bleu": 0.25}}
-        return self._observation(), reward, over and self.start < 7, over and self.start >= 7, info
+        return self._observation(), reward, over and self.start != 7, over and self.start >= 7, info
 
     def _mask(self) -> NDArray[np.int8]:
         alternate = self.start % 3 == 0 and self.count % 2 == 1
@@ -112,11 +114,11 @@ def test_every_episode_is_whole_and_every_slot_fills_its_quota(
         assert episode.total_reward == sum(rewards_of(start))
         assert episode.num_steps == len(episode.actions) == len(episode.log_probs) == start
         assert episode.values.tolist() == [start + step for step in range(start)]
-        assert episode.terminated == (start < 7)
+        assert episode.terminated == (start != 7)
         assert episode.truncated == (start >= 7)
         assert episode.info["score"] == 0.5
         assert episode.info["parts"] == {"bleu": 0.25}
-        assert episode.final_value == (2 * start if start >= 7 else 0)
+        assert episode.final_value == (2 * start if start == 7 else 0)
 
 
 @MODES
@@ -183,7 +185,7 @@ def test_slots_that_reset_or_are_done_are_inactive() -> None:
     active = np.sum(policy.calls, axis=0)
     for slot in range(3):
         own = [episode for episode in episodes if episode.slot == slot]
-        cut = sum(episode.truncated for episode in own)
+        cut = sum(episode.truncated and not episode.terminated for episode in own)
         assert active[slot] == sum(episode.num_steps for episode in own) + cut
     assert not any(call.all() for call in policy.calls[-1:])
 

@@ -162,6 +162,7 @@ class CausalLMPolicy(Policy):
         actions = choose(log_probs, generator, deterministic)
         chosen = gather(log_probs, actions).cpu().numpy()
         if not np.isfinite(chosen[active]).all():
+            self._cache = None  # even a masked NaN would spoil what is computed later
             raise ValueError("the model's logits are not finite; were its weights NaN?")
         return Actions(
             actions.cpu().numpy(),

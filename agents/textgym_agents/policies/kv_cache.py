@@ -92,12 +92,6 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         buffer[:, :, end - live.shape[2] : end] = live
         return buffer
 
-    def clear(self) -> None:
-        """Zero the buffers: weights that were not finite would have left NaN in them."""
-        for buffer in (self.keys, self.values):
-            if buffer is not None:
-                buffer.zero_()
-
     def get_seq_length(self) -> int:
         """The number of columns that the next token attends to, besides its own."""
         return 0 if self.write.attend_from is None else self.write.column - self.write.attend_from
@@ -150,8 +144,6 @@ class KeyValueBuffer:
 
     def clear(self) -> None:
         """Forget everything, but keep the memory."""
-        for layer in self._layers:
-            layer.clear()
         self.bias.fill_(self.never)
         self.head = 0
 

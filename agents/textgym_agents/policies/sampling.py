@@ -146,11 +146,11 @@ def invert_cdf(probabilities: Tensor, uniform: Tensor) -> Tensor:
         int64 ``[M]``; never an action of probability zero.
     """
     cumulative = probabilities.cumsum(dim=-1, dtype=torch.float64)
-    total = cumulative[..., -1:].contiguous()
-    point = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
+    point = uniform * cumulative[..., -1:]
     chosen = torch.searchsorted(cumulative, point, right=True)
-    chosen.clamp_(max=probabilities.shape[-1] - 1)  # beyond it if the probabilities are NaN
-    # A parallel cumulative sum (CUDA) may rise by a rounding error where a probability is zero.
+    # Rounding can put the point at the total, beyond the last action (as NaN always is), and a
+    # parallel cumulative sum (CUDA) can rise a little where a probability is zero.
+    chosen.clamp_(max=probabilities.shape[-1] - 1)
     zero = probabilities.gather(-1, chosen) <= 0
     if bool(zero.any()):
         chosen = torch.where(zero, probabilities.argmax(dim=-1, keepdim=True), chosen)
