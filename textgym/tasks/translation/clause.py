@@ -166,18 +166,23 @@ class Clause:
     def statement(self, style: Style) -> str:
         """Return the German main clause: the finite verb is second, what is first may vary."""
         first, swapped = self._order(style.order)
+        if first is not None:
+            return self._inverted(style, first.german(style), self._middle(style, swapped, first))
         finite, rest = self._verb(style)[:2]
         subject = self.subject.german(german.NOMINATIVE, style)
-        middle = self._middle(style, swapped, first)
-        if first is None:
-            return _join([subject, finite, *middle, rest])
-        return _join([first.german(style), finite, subject, *middle, rest])
+        return _join([subject, finite, *self._middle(style, swapped), rest])
 
     def verb_first(self, style: Style, *, before: str = "") -> str:
         """Return the clause after something that fills the first place, or as a question."""
+        return self._inverted(style, before, self._middle(style, style.order == 1))
+
+    def _inverted(self, style: Style, first: str, middle: list[str]) -> str:
+        """Return the clause with the subject after the verb; "sich" precedes all but pronouns."""
         finite, rest = self._verb(style)[:2]
         subject = self.subject.german(german.NOMINATIVE, style)
-        return _join([before, finite, subject, *self._middle(style, style.order == 1), rest])
+        if self._government(style).reflexive >= 0 and not self.subject.is_pronoun:
+            return _join([first, finite, middle[0], subject, *middle[1:], rest])
+        return _join([first, finite, subject, *middle, rest])
 
     def verb_last(self, style: Style, *, subject: str | None = None, without: str = "") -> str:
         """Return the subordinate clause without its conjunction.

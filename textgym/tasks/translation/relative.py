@@ -106,7 +106,13 @@ def relative_object(writer: Writer) -> Sentence:
 FOUND = {"find", "read", "sell", "lose", "bring", "look", "forget", "repair", "translate", "hide"}
 MADE = {"buy", "get", "borrow", "order", "write", "steal", "plant", "recommend", "wait"}
 MADE |= {"bake", "cook", "build", "paint", "lose", "forget", "talk", "send", "show", "give"}
-LENT = {"borrow", "forget", "lose"}
+MISSING = {"lose", "forget", "buy", "get", "borrow", "steal"}
+LATER = {
+    ("bring", ""): {"borrow", "forget", "lose"},
+    ("find", ""): MISSING,
+    ("look", "for"): MISSING,
+}
+"""What was done before to a thing that is brought back, found or looked for."""
 EATEN = {"eat", "drink"}
 
 
@@ -120,7 +126,7 @@ def _related() -> tuple[tuple[Frame, Frame, Noun], ...]:
         for first in firsts
         for second in seconds
         if first.verb.base != second.verb.base
-        and (first.verb.base != "bring" or second.verb.base in LENT)
+        and second.verb.base in LATER.get((first.verb.base, first.preposition), MADE)
         for noun in first.objects
         if noun in second.objects and not noun.sex
     )

@@ -39,7 +39,19 @@ TWO_CLAUSES: tuple[Callable[[Writer], Sentence], ...] = (
 
 
 class TranslationTask(ProceduralTask):
-    """English to German in a controlled language of several hundred words."""
+    """English to German in a controlled language of its own: about 650 words, two grammars.
+
+    A prompt is an English sentence and a line break, the references are German translations: the
+    most natural one first, then paraphrases (word order, tense, synonyms, "du" and "Sie"). Verbs
+    choose their subjects, objects and places, so that a sentence makes sense.
+
+    Levels: "easy" has one short clause without adjectives, "medium" (the default) one clause with
+    adjectives, adverbials, dates, numbers, negation and questions, "hard" two clauses.
+
+    There are more than 10**7 distinct pairs at "medium" and "hard", counted by recurrence: n draws
+    from N equally likely prompts hold about n**2 / 2N pairs that are alike, and prompts that are
+    not equally likely recur more often, so n**2 over twice the recurrences is a low estimate of N.
+    """
 
     name = "translation"
     levels: ClassVar[tuple[str, ...]] = ("easy", "medium", "hard")
