@@ -264,7 +264,7 @@ class Composer:
         key = writer.pick(frame.manners)
         timed = clause.time is not None and " at " in f" {clause.time.english}"
         if key == "dur":
-            if timed or clause.tense in ("perfect", "present"):
+            if timed or clause.tense in ("perfect", "present", "progressive"):
                 return 0
             clause.duration = times.duration(writer)
             return 1

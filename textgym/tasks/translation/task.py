@@ -39,7 +39,7 @@ TWO_CLAUSES: tuple[Callable[[Writer], Sentence], ...] = (
 
 
 class TranslationTask(ProceduralTask):
-    """English to German in a controlled language of its own: about 650 words, two grammars.
+    """English to German in a controlled language of its own: over 600 words, two grammars.
 
     A prompt is an English sentence and a line break, the references are German translations: the
     most natural one first, then paraphrases (word order, tense, synonyms, "du" and "Sie"). Verbs
