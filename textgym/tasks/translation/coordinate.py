@@ -48,7 +48,8 @@ def sequence(writer: Writer) -> Sentence:
     first, second, noun = writer.pick(SEQUENCES)
     plural = bool(noun.plural) and writer.chance(0.25)
     subject = writer.subject(first)
-    tense = writer.pick(("past", "past", "future", "past"))
+    willed = not (first.flags | second.flags) & {"inv"}
+    tense = "future" if willed and writer.chance(0.3) else "past"
     one = composer.clause(first, tense, subject=subject, adverbials=1)
     determiner = "a" if noun.plural and not plural and writer.chance(0.6) else "the"
     one.object = writer.describe(noun, determiner, plural=plural)

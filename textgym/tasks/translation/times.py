@@ -108,7 +108,19 @@ def time_of_day(writer: Writer) -> Words:
 
 def with_clock(writer: Writer, date: Words, *, clock: bool) -> Words:
     """Return a day, sometimes with a time of day after it."""
-    vague = ("week", "month", "year", "few", "soon", "weekend", "summer", "winter", "ago", "ing")
+    vague = (
+        "week",
+        "month",
+        "year",
+        "few",
+        "soon",
+        "weekend",
+        "summer",
+        "winter",
+        "ago",
+        "noon",
+        "ing",
+    )
     if not clock or not writer.chance(0.22) or any(word in date.english for word in vague):
         return date
     time = time_of_day(writer)
