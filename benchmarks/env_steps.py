@@ -12,13 +12,13 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import time
-from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from tables import publish
+from tables import RESULTS, publish
 
 import textgym
 
@@ -62,18 +62,15 @@ def against_cartpole(num_envs: int, rounds: int, steps: int) -> dict[str, Any]:
     }
 
 
-def best_of(rounds: int, run: Callable[[], float]) -> float:
-    return median(run() for _ in range(rounds))
-
-
 def against_its_parts(num_envs: int, rounds: int, steps: int) -> dict[str, Any]:
     """One row: Translation with terminal BLEU, against its parts timed alone."""
     envs = gym.make_vec("textgym:textgym/Translation-v0", num_envs, mask_in_info=False)
-    bare = gym.make_vec(TEXT, num_envs, **{**CONSTANT, "max_prompt_tokens": 64}, task="pairs")
+    limits = {"max_prompt_tokens": 64, "max_new_tokens": 64}
+    bare = gym.make_vec(TEXT, num_envs, **{**CONSTANT, **limits})
     mdp = envs.unwrapped.mdp
     ratios, shares = [], []
     for number in range(rounds):
-        finished: list[tuple[str, int]] = []
+        finished: list[tuple[Any, ...]] = []
         rng = np.random.default_rng(number)
         actions = rng.integers(envs.single_action_space.n, size=(steps, num_envs))
         envs.reset(seed=number * num_envs)
@@ -81,9 +78,9 @@ def against_its_parts(num_envs: int, rounds: int, steps: int) -> dict[str, Any]:
         for row in actions:
             infos = envs.step(row)[-1]
             if "text" in infos:
-                finished.append((infos["text"], infos["example"], infos["_text"]))  # type: ignore[arg-type]
+                finished.append((infos["text"], infos["example"], infos["_text"]))
         whole = time.perf_counter() - start
-        texts = [(t[m].tolist(), e[m].tolist()) for t, e, m in finished]  # type: ignore[misc]
+        texts = [(t[m].tolist(), e[m].tolist()) for t, e, m in finished]
         indices = [i for _, batch in texts for i in batch]
 
         start = time.perf_counter()
@@ -120,14 +117,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the tables")
     args = parser.parse_args()
     command = f"python benchmarks/env_steps.py --rounds {args.rounds} --steps {args.steps}"
     rows = [against_cartpole(n, args.rounds, args.steps) for n in (1, 64, 1024)]
-    publish("env_steps", "Environment steps a second, 1 thread", command, rows)
+    publish("env_steps", "Environment steps a second, 1 thread", command, rows, args.output)
     steps = max(10, args.steps // 5)
     parts = [against_its_parts(n, args.rounds, steps) for n in (64, 1024)]
     title = "Translation with terminal BLEU against its parts, 1 thread"
-    publish("env_parts", title, command, parts)
+    publish("env_parts", title, command, parts, args.output)
 
 
 if __name__ == "__main__":

@@ -20,15 +20,21 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def publish(name: str, title: str, command: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print a table and write it as results/NAME.md and results/NAME.json, each atomically."""
+def publish(
+    name: str,
+    title: str,
+    command: str,
+    rows: Sequence[Mapping[str, Any]],
+    folder: Path = RESULTS,
+) -> None:
+    """Print a table and write it as FOLDER/NAME.md and FOLDER/NAME.json, each atomically."""
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores"
     text = f"# {title}\n\n`{command}` ({machine})\n\n{markdown(rows)}\n"
     print(text)
-    RESULTS.mkdir(exist_ok=True)
-    _write(RESULTS / f"{name}.md", text)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / f"{name}.md", text)
     record = {"title": title, "command": command, "machine": machine, "rows": list(rows)}
-    _write(RESULTS / f"{name}.json", json.dumps(record, indent=1) + "\n")
+    _write(folder / f"{name}.json", json.dumps(record, indent=1) + "\n")
 
 
 def _cell(value: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from textgym.envs.draws import draw_uint64, seed_keys
+from textgym.envs.draws import draw_one, draw_uint64, seed_keys
 from textgym.rewards import Reward, Stream, load_reward
 from textgym.tasks import Example, Task, load_task
 from textgym.tokenizers import Tokenizer, load_tokenizer
@@ -140,11 +140,18 @@ class TextMDP:
         """An environment's metadata: `base`, and the ids a learner must know."""
         return {**base, "pad_id": self.tokenizer.pad_id, "eos_id": self.tokenizer.eos_id}
 
-    def example_indices(
-        self, keys: NDArray[np.uint64], episodes: NDArray[np.uint64]
-    ) -> NDArray[np.int64]:
-        """The examples that slots with these seed keys show in these episodes; [n] each."""
-        return (draw_uint64(keys, episodes, 0) % np.uint64(self.num_examples)).astype(np.int64)
+    def example_index(self, seed: int, episode: int) -> int:
+        """The example that a slot with this seed shows in this episode."""
+        return draw_one(seed, episode, 0) % self.num_examples
+
+    def example_indices(self, seeds: NDArray[np.uint64], episodes: NDArray[np.uint64]) -> list[int]:
+        """`example_index` for many slots; uint64 [n] each."""
+        if len(seeds) < 8:
+            pairs = zip(seeds.tolist(), episodes.tolist(), strict=True)
+            return [self.example_index(seed, episode) for seed, episode in pairs]
+        draws = draw_uint64(seed_keys(seeds), episodes, 0) % np.uint64(self.num_examples)
+        indices: list[int] = draws.tolist()
+        return indices
 
     def prompt(self, index: int) -> Prompt:
         """The example `index`, its prompt as tokens."""
@@ -190,9 +197,7 @@ class TextMDP:
                 f"demonstrations=True needs references, but example {prompt.index} of task "
                 f"{self.task.name!r}, split {self.split!r}, has none"
             )
-        key = seed_keys(np.array([seed], np.uint64))
-        draw = draw_uint64(key, np.array([episode], np.uint64), 1)
-        text = references[int(draw[0] % np.uint64(len(references)))]
+        text = references[draw_one(seed, episode, 1) % len(references)]
         tokens = [*self.tokenizer.encode(text), self.tokenizer.eos_id]
         return np.asarray(tokens[: self.max_new_tokens], dtype=np.int64)
 

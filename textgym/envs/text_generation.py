@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from textgym.envs.draws import fold_seed, seed_keys
+from textgym.envs.draws import fold_seed
 from textgym.envs.mdp import Prompt, TextMDP
 from textgym.envs.rendering import RENDER_MODES, Transcript, check_render_mode
 from textgym.envs.shaping import PotentialStream
@@ -73,8 +73,7 @@ class TextGenerationEnv(gym.Env[Any, Any]):
             self._episode += 1
         chosen = (options or {}).get("example")
         if chosen is None:
-            keys = seed_keys(np.array([self._seed], np.uint64))
-            index = int(self.mdp.example_indices(keys, np.array([self._episode], np.uint64))[0])
+            index = self.mdp.example_index(self._seed, self._episode)
         else:
             index = self.mdp.check_index(chosen)
         self._begin(index)

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from textgym.envs.draws import fold_seed, seed_keys
+from textgym.envs.draws import fold_seed
 from textgym.envs.mdp import Prompt, TextMDP
 from textgym.envs.rendering import RENDER_MODES, Transcript, check_render_mode
 from textgym.envs.shaping import PotentialStream
@@ -70,14 +70,12 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         # The last entry takes what appends nothing, so that every step is one scatter.
         self._flat = np.full(n * width + 1, self.mdp.tokenizer.pad_id, dtype=np.int64)
         self._offsets = self._rows * width
-        self._columns = np.arange(width)
         self._lengths = np.zeros(n, dtype=np.int64)
         self._limits = np.zeros(n, dtype=np.int64)
         self._elapsed = np.zeros(n, dtype=np.int64)
         self._done = np.zeros(n, dtype=np.bool_)
         self._begun = False
         self._seeds = np.zeros(n, dtype=np.uint64)
-        self._keys = np.zeros(n, dtype=np.uint64)
         self._episodes = np.zeros(n, dtype=np.uint64)
         self._prompts: list[Prompt] = cast("list[Prompt]", [None] * n)
         self._potentials: list[PotentialStream] = cast("list[PotentialStream]", [None] * n)
@@ -111,7 +109,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         slots = self._reset_slots(options.get("reset_mask"))
         self._seed_slots(seed, slots)
         chosen = options.get("example")
-        self._begin(slots, None if chosen is None else self._chosen(chosen)[slots])
+        self._begin(slots, None if chosen is None else self._chosen(chosen, slots))
         self._begun = True
         return self._observations(), self._infos(self._mask_of(slots))
 
@@ -144,23 +142,22 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
                 continue
             number = fold_seed(given) if given is not None else self.np_random.integers(2**63)
             self._seeds[slot], self._episodes[slot] = number, 0
-        self._keys = seed_keys(self._seeds)
 
-    def _chosen(self, chosen: Any) -> NDArray[np.int64]:
+    def _chosen(self, chosen: Any, slots: Slots) -> list[int]:
         given = [chosen] * self.num_envs if np.ndim(chosen) == 0 else list(chosen)
         if len(given) != self.num_envs:
             raise ValueError(
                 f'options["example"] has {len(given)} entries for num_envs={self.num_envs}'
             )
-        return np.array([self.mdp.check_index(index) for index in given], dtype=np.int64)
+        return [self.mdp.check_index(given[slot]) for slot in slots.tolist()]
 
-    def _begin(self, slots: Slots, indices: NDArray[np.int64] | None = None) -> None:
+    def _begin(self, slots: Slots, indices: list[int] | None = None) -> None:
         """Start an episode in these slots: draw the example, lay the prompt, reset the counters."""
         if indices is None:
-            indices = self.mdp.example_indices(self._keys[slots], self._episodes[slots])
+            indices = self.mdp.example_indices(self._seeds[slots], self._episodes[slots])
         contexts = self._tokens
         contexts[slots] = self.mdp.tokenizer.pad_id
-        prompts = list(map(self.mdp.prompt, indices.tolist()))
+        prompts = list(map(self.mdp.prompt, indices))
         numbers = slots.tolist()
         for slot, prompt in zip(numbers, prompts, strict=True):
             self._prompts[slot] = prompt
@@ -284,12 +281,13 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
     def _final_infos(self, slots: Slots, tokens: NDArray[np.int64]) -> FinalInfos:
         ended = slots.tolist()
         prompts = [self._prompts[slot] for slot in ended]
-        starts = np.array([prompt.length for prompt in prompts])
-        ends = self._lengths[slots]
-        columns = self._columns
-        inside = (columns >= starts[:, None]) & (columns < ends[:, None])
-        answers = self._tokens[slots][inside]
-        texts = self.mdp.tokenizer.decode_batch(answers, (ends - starts).tolist())
+        contexts, ends = self._tokens, self._lengths[slots].tolist()
+        answers = [
+            contexts[slot, prompt.length : end]
+            for slot, prompt, end in zip(ended, prompts, ends, strict=True)
+        ]
+        lengths = [len(answer) for answer in answers]
+        texts = self.mdp.tokenizer.decode_batch(np.concatenate(answers), lengths)
         scores, components = self.mdp.score(texts, prompts)
         reasons = ["length"] * len(ended)
         for i, token in enumerate(tokens[slots].tolist()):
