@@ -157,6 +157,7 @@ def test_levels_reject_unknown_names() -> None:
         ("my dark cellar", False, "mein dunkler Keller|meinen dunklen Keller|"
          "meinem dunklen Keller"),
         ("this book", False, "dieses Buch|dieses Buch|diesem Buch"),
+        ("many guest", True, "viele Gäste|viele Gäste|vielen Gästen"),
         ("some apple", True, "einige Äpfel|einige Äpfel|einigen Äpfeln"),
         ("the watch", True, "die Uhren|die Uhren|den Uhren"),
         ("the car", True, "die Autos|die Autos|den Autos"),

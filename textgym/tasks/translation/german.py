@@ -48,7 +48,6 @@ def _with_endings(stem: str, endings: Paradigm) -> Paradigm:
 DETERMINERS: dict[str, Determiner] = {
     "the": Determiner(DER, WEAK),
     "this": Determiner(_with_endings("dies", STRONG), WEAK),
-    "every": Determiner(_with_endings("jed", STRONG), WEAK),
     "a": Determiner(_with_endings("ein", EIN_ENDINGS), MIXED),
     "no": Determiner(_with_endings("kein", EIN_ENDINGS), MIXED),
     "my": Determiner(_with_endings("mein", EIN_ENDINGS), MIXED),

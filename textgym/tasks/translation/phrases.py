@@ -125,7 +125,7 @@ class Described(NounPhrase):
 
     Args:
         noun: The noun.
-        determiner: "the", "a", "this", "my" to "their", "every", "many", "some" or "" for none.
+        determiner: "the", "a", "this", "my" to "their", "many", "some" or "" for none.
         plural: Whether the phrase is plural.
         adjective: An adjective that fits the noun.
         count: A number; the phrase must be plural.

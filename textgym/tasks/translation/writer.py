@@ -116,9 +116,9 @@ class Writer:
         names = self.lexicon.adverbs["male" if male else "female"]
         return Name(self.pick(names), "m" if male else "f")
 
-    def pronoun(self, *, third: bool = False) -> Pronoun:
+    def pronoun(self) -> Pronoun:
         """Return a personal pronoun."""
-        key = self.pick(("he", "she", "they") if third else ("I", "you", "he", "she", "we", "they"))
+        key = self.pick(("I", "you", "he", "she", "we", "they"))
         self.addressed = self.addressed or key == "you"
         return Pronoun(key)
 
@@ -153,7 +153,9 @@ class Writer:
                 noun, self.owner(avoid), plural=plural and "parent" not in noun.tags
             )
         if roll < 0.2 and indefinite and "royal" not in noun.tags:
-            return self.describe(noun, "some" if plural else "a", plural=plural)
+            return self.describe(
+                noun, self.pick(("some", "many")) if plural else "a", plural=plural
+            )
         if roll > 0.96:
             return self.describe(noun, "this", plural=plural)
         return self.describe(noun, plural=plural)
@@ -194,7 +196,9 @@ class Writer:
         if owned and roll < 0.35:
             return self.describe(noun, self.pick(OWNERS), plural=plural)
         if roll > 0.9 and noun.kind == "animal":
-            return self.describe(noun, "some" if plural else "a", plural=plural)
+            return self.describe(
+                noun, self.pick(("some", "many")) if plural else "a", plural=plural
+            )
         return self.describe(noun, plural=plural)
 
     def object(self, frame: Frame, subject: NounPhrase, manner: str) -> NounPhrase | Words | None:
