@@ -36,7 +36,7 @@ WORDS = ("baker", "bread", "young", "teacher", "near", "our", "quiet", "river", 
 def prompts() -> list[dict[str, str]]:
     """A task of prompts of about 16 tokens, hardly two alike."""
     rng = np.random.default_rng(0)
-    texts = [" ".join(rng.choice(WORDS, size=int(rng.integers(4, 8)))) for _ in range(5_000)]
+    texts = [" ".join(rng.choice(WORDS, size=int(rng.integers(5, 10)))) for _ in range(5_000)]
     return [{"prompt": text + "\n", "reference": text} for text in texts]
 
 
@@ -202,7 +202,8 @@ def measure(case: Case, rounds: int, new_tokens: int, num_envs: int = 32) -> dic
     envs = gym.make_vec(
         TEXT, num_envs, task=prompts(), max_prompt_tokens=32, max_new_tokens=new_tokens
     )
-    _, infos = envs.reset(seed=0)
+    observations, infos = envs.reset(seed=0)
+    prompt_tokens = float((observations != envs.metadata["pad_id"]).sum(axis=1).mean())
     ends = Ends(
         legal=infos["action_mask"][0].astype(np.bool_),
         eos=envs.metadata["eos_id"],
@@ -227,6 +228,7 @@ def measure(case: Case, rounds: int, new_tokens: int, num_envs: int = 32) -> dic
     loop, generate, anew = zip(*results[1:], strict=True)  # the first round warms up
     return {
         "lengths": case.lengths,
+        "prompt tokens": prompt_tokens,
         "loop": case.loop,
         "loop tokens/s": median(s.rate for s in loop),
         "generate tokens/s": median(s.rate for s in generate),

@@ -39,6 +39,7 @@ def small_gpt2(
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
+        activation_function="gelu_pytorch_tanh",  # GPT-2's own function, fused
         bos_token_id=None,
         eos_token_id=None,
     )
