@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from textgym.envs.draws import draw_one, draw_uint64, seed_keys
+from textgym.envs.draws import draw_one, draw_uint64
 from textgym.rewards import Reward, Stream, load_reward
 from textgym.tasks import Example, Task, load_task
 from textgym.tokenizers import Tokenizer, load_tokenizer
@@ -144,12 +144,9 @@ class TextMDP:
         """The example that a slot with this seed shows in this episode."""
         return draw_one(seed, episode, 0) % self.num_examples
 
-    def example_indices(self, seeds: NDArray[np.uint64], episodes: NDArray[np.uint64]) -> list[int]:
-        """`example_index` for many slots; uint64 [n] each."""
-        if len(seeds) < 8:
-            pairs = zip(seeds.tolist(), episodes.tolist(), strict=True)
-            return [self.example_index(seed, episode) for seed, episode in pairs]
-        draws = draw_uint64(seed_keys(seeds), episodes, 0) % np.uint64(self.num_examples)
+    def example_indices(self, keys: NDArray[np.uint64], episodes: NDArray[np.uint64]) -> list[int]:
+        """`example_index` for many slots, from the keys of their seeds; uint64 [n] each."""
+        draws = draw_uint64(keys, episodes, 0) % np.uint64(self.num_examples)
         indices: list[int] = draws.tolist()
         return indices
 
@@ -215,8 +212,9 @@ class TextMDP:
         for name, values in components.items():
             if name in FINAL_KEYS:
                 raise RewardError(f"a component of the reward may not be called {name!r}")
-            self._check_scores(name, values, texts, prompts)
-        self._check_scores("score", total, texts, prompts)
+            if values is not total:
+                self._check_scores(name, values, texts, prompts)
+        self._check_scores(self.reward.name, total, texts, prompts)
         return total, components
 
     def stream(self, prompt: Prompt) -> Stream:

@@ -11,13 +11,15 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from textgym.envs.draws import fold_seed
+from textgym.envs.draws import fold_seed, seed_keys
 from textgym.envs.mdp import Prompt, TextMDP
 from textgym.envs.rendering import RENDER_MODES, Transcript, check_render_mode
 from textgym.envs.shaping import PotentialStream
 from textgym.envs.vector_info import FinalInfos, add_entries
 
 Slots = NDArray[np.int64]
+
+FINISH_CODES = np.array(["length", "stop", "illegal"], dtype=object)
 
 
 class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
@@ -70,12 +72,14 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         # The last entry takes what appends nothing, so that every step is one scatter.
         self._flat = np.full(n * width + 1, self.mdp.tokenizer.pad_id, dtype=np.int64)
         self._offsets = self._rows * width
+        self._columns = np.arange(width)
         self._lengths = np.zeros(n, dtype=np.int64)
         self._limits = np.zeros(n, dtype=np.int64)
         self._elapsed = np.zeros(n, dtype=np.int64)
         self._done = np.zeros(n, dtype=np.bool_)
         self._begun = False
         self._seeds = np.zeros(n, dtype=np.uint64)
+        self._keys = np.zeros(n, dtype=np.uint64)
         self._episodes = np.zeros(n, dtype=np.uint64)
         self._prompts: list[Prompt] = cast("list[Prompt]", [None] * n)
         self._potentials: list[PotentialStream] = cast("list[PotentialStream]", [None] * n)
@@ -142,6 +146,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
                 continue
             number = fold_seed(given) if given is not None else self.np_random.integers(2**63)
             self._seeds[slot], self._episodes[slot] = number, 0
+        self._keys = seed_keys(self._seeds)
 
     def _chosen(self, chosen: Any, slots: Slots) -> list[int]:
         given = [chosen] * self.num_envs if np.ndim(chosen) == 0 else list(chosen)
@@ -154,7 +159,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
     def _begin(self, slots: Slots, indices: list[int] | None = None) -> None:
         """Start an episode in these slots: draw the example, lay the prompt, reset the counters."""
         if indices is None:
-            indices = self.mdp.example_indices(self._seeds[slots], self._episodes[slots])
+            indices = self.mdp.example_indices(self._keys[slots], self._episodes[slots])
         contexts = self._tokens
         contexts[slots] = self.mdp.tokenizer.pad_id
         prompts = list(map(self.mdp.prompt, indices))
@@ -281,20 +286,17 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
     def _final_infos(self, slots: Slots, tokens: NDArray[np.int64]) -> FinalInfos:
         ended = slots.tolist()
         prompts = [self._prompts[slot] for slot in ended]
-        contexts, ends = self._tokens, self._lengths[slots].tolist()
-        answers = [
-            contexts[slot, prompt.length : end]
-            for slot, prompt, end in zip(ended, prompts, ends, strict=True)
-        ]
-        lengths = [len(answer) for answer in answers]
-        texts = self.mdp.tokenizer.decode_batch(np.concatenate(answers), lengths)
+        starts = np.array([prompt.length for prompt in prompts])
+        lengths = self._lengths[slots] - starts
+        answered = (self._columns - starts[:, None]).view(np.uint64) < lengths[:, None].view(
+            np.uint64
+        )
+        answers = self._tokens[slots][answered]
+        texts = self.mdp.tokenizer.decode_batch(answers, lengths.tolist())
         scores, components = self.mdp.score(texts, prompts)
-        reasons = ["length"] * len(ended)
-        for i, token in enumerate(tokens[slots].tolist()):
-            if not self.mdp.legal[token]:
-                reasons[i] = "illegal"
-            elif token == self.mdp.tokenizer.eos_id:
-                reasons[i] = "stop"
+        last = tokens[slots]
+        codes = (last == self.mdp.tokenizer.eos_id) + 2 * ~self.mdp.legal[last]
+        reasons = FINISH_CODES[codes].tolist()
         return FinalInfos(slots, prompts, texts, scores, components, reasons)
 
     def _advance(

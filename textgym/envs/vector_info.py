@@ -43,6 +43,7 @@ def add_entries(
 
     The keys share one mask array.
     """
+    numbers = slots.tolist()
     mask = np.zeros(num_envs, dtype=np.bool_)
     mask[slots] = True
     for key, values in entries.items():
@@ -51,6 +52,6 @@ def add_entries(
             spread[slots] = values
         else:
             spread = np.empty(num_envs, dtype=object)
-            for slot, value in zip(slots.tolist(), values, strict=True):
+            for slot, value in zip(numbers, values, strict=True):
                 spread[slot] = value
         infos[key], infos[f"_{key}"] = spread, mask

@@ -86,9 +86,8 @@ class HuggingFaceTokenizer:
 
     def decode_batch(self, ids: NDArray[np.int64], lengths: Sequence[int]) -> list[str]:
         """Return the texts of ids that lie one text after another, int64 [sum of lengths]."""
-        if self._pieces is None or (
-            ids.size and not 0 <= ids.min() <= ids.max() <= self.vocab_size
-        ):
+        # Negative ids are large ones as unsigned numbers.
+        if self._pieces is None or (ids.size and ids.view(np.uint64).max() > self.vocab_size):
             return decode_each(self, ids, lengths)
         return self._pieces.decode_batch(ids, lengths)
 
