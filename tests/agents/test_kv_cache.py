@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from transformers import (
+    AutoModelForCausalLM,
+    FalconConfig,
+    Gemma2Config,
+    GPTNeoConfig,
+    GPTNeoXConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    MambaConfig,
     MistralConfig,
-    MistralForCausalLM,
+    OPTConfig,
+    PreTrainedConfig,
     PreTrainedModel,
+    Qwen3Config,
 )
 
 from textgym_agents.policies.causal_lm import CausalLMPolicy, supports_cache
@@ -225,25 +234,44 @@ def test_a_copied_policy_has_a_cache_of_its_own() -> None:
     torch.testing.assert_close(cached_logits(policy, observations, active), expected)
 
 
-def test_models_beyond_the_cache_are_computed_whole() -> None:
+SIZES = {
+    "vocab_size": VOCAB,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": WIDTH,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "pad_token_id": None,
+}
+GROUPED = {"intermediate_size": 24, "num_key_value_heads": 2, "head_dim": 8}
+OPT = {"ffn_dim": 24, "word_embed_proj_dim": 16, "dropout": 0.0, "pad_token_id": 1}
+NEO = {"attention_types": [[["global", "local"], 1]], "window_size": 4}
+FAMILIES: list[tuple[type[PreTrainedConfig], dict[str, Any], bool]] = [
+    (OPTConfig, OPT, True),
+    (GPTNeoXConfig, {"intermediate_size": 24}, True),
+    (Qwen3Config, GROUPED, True),
+    (Gemma2Config, GROUPED, True),
+    (Gemma2Config, GROUPED | {"sliding_window": 4}, False),
+    (MistralConfig, GROUPED | {"sliding_window": 4}, False),
+    (FalconConfig, {"alibi": True}, False),
+    (GPTNeoConfig, NEO, False),
+    (MambaConfig, {"state_size": 4}, False),
+]
+
+
+@pytest.mark.parametrize(("kind", "options", "cached"), FAMILIES)
+def test_other_families_are_exact_with_the_cache_or_do_without(
+    kind: type[PreTrainedConfig], options: dict[str, Any], cached: bool
+) -> None:
     torch.manual_seed(0)
-    config = MistralConfig(
-        vocab_size=VOCAB,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=WIDTH,
-        sliding_window=4,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    model = MistralForCausalLM(config).eval()
-    assert not supports_cache(model, WIDTH)
-    assert supports_cache(model, 4)
-    policy = CausalLMPolicy(model, PAD)
-    for observations, active in contexts_walk(np.random.default_rng(0), 20):
+    model = AutoModelForCausalLM.from_config(kind(**(SIZES | options))).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.15 * torch.randn_like(parameter))
+    assert supports_cache(model, WIDTH) is cached
+    policy = CausalLMPolicy(model, PAD, cache_slack=3)
+    for observations, active in contexts_walk(np.random.default_rng(0), 40, grow=4, still=0.1):
         torch.testing.assert_close(
             cached_logits(policy, observations, active),
             reference_logits(model, observations, active),

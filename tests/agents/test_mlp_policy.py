@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import gymnasium as gym
@@ -141,3 +144,9 @@ def test_observations_that_do_not_fit_are_refused() -> None:
     )
     with pytest.raises(ValueError, match="language-model policy"):
         policy.evaluate([episode])
+
+
+def test_importing_policies_loads_no_transformers() -> None:
+    code = "import sys, textgym_agents.policies; sys.exit('transformers' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

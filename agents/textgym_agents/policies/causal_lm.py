@@ -299,6 +299,8 @@ def supports_cache(model: PreTrainedModel, width: int) -> bool:
         return False
     if getattr(config, "alibi", False) or getattr(config, "is_encoder_decoder", False):
         return False
+    if hasattr(config, "attention_layers"):  # GPT-Neo masks by column, in a buffer of fixed size
+        return False
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     window = getattr(config, "sliding_window", None) or width
     return kinds <= {"full_attention", "sliding_attention"} and window >= width
