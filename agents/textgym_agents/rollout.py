@@ -128,9 +128,10 @@ class _Rollout:
         """Store what the policy saw and chose, step the environments, close what ended."""
         self._store.add(self.observations, active)
         self._masks.add(self.masks, active)
-        self.observations, rewards, terminated, truncated, self.infos = self._envs.step(
-            chosen.actions
-        )
+        actions = chosen.actions
+        if not active.all():
+            actions = np.where(active, actions, idle_actions(self._envs, self.masks))
+        self.observations, rewards, terminated, truncated, self.infos = self._envs.step(actions)
         self.masks = _action_masks(self.observations, self.infos)
         rewards = np.asarray(rewards, np.float64)
         if not np.isfinite(rewards[active]).all():
@@ -276,6 +277,25 @@ class _MaskRecord:
         if self._shared is None or not np.array_equal(self._shared, self._first[slot]):
             self._shared = self._first[slot].copy()
         return self._shared
+
+
+def idle_actions(
+    envs: gym.vector.VectorEnv[Any, Any, Any], masks: _BoolArray | None
+) -> NDArray[np.int64]:
+    """What slots do that have their quota, int64 ``[N]``.
+
+    A legal action that is not known to end the episode: a text environment names its EOS and its
+    padding in ``metadata``, and ending text after text would score them all for nothing.
+    """
+    count = int(envs.single_action_space.n)  # type: ignore[attr-defined]
+    ending = {envs.metadata.get("eos_id"), envs.metadata.get("pad_id")}
+    order = sorted(range(min(count, 8)), key=lambda action: action in ending)
+    if masks is None:
+        return np.full(envs.num_envs, order[0], np.int64)
+    idle: NDArray[np.int64] = masks.argmax(axis=1)
+    for action in reversed(order):
+        idle[masks[:, action]] = action
+    return idle
 
 
 def _autoreset_mode(envs: gym.vector.VectorEnv[Any, Any, Any]) -> AutoresetMode:

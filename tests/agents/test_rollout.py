@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
 from textgym_agents.policies import Actions, Episode, Evaluation, MLPPolicy, Policy
-from textgym_agents.rollout import collect
+from textgym_agents.rollout import collect, idle_actions
 
 MODES = pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 
@@ -259,3 +259,16 @@ def test_errors_name_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="shape"):
         policy = MLPPolicy(gym.spaces.Box(0, 1, (5,)), gym.spaces.Discrete(3))
         collect(envs, policy, seeds=[1, 2])
+
+
+def test_idle_slots_avoid_what_ends_an_episode() -> None:
+    envs = gym.make_vec("textgym:textgym/Copy-v0", num_envs=2)
+    legal = np.zeros((2, envs.single_action_space.n), np.bool_)
+    legal[0, [3, envs.metadata["eos_id"]]] = True
+    legal[1, envs.metadata["eos_id"]] = True
+    assert idle_actions(envs, legal).tolist() == [3, envs.metadata["eos_id"]]
+    assert idle_actions(envs, None).tolist() == [0, 0]
+    bundled = gym.make_vec("textgym:textgym/Text-v0", num_envs=1)
+    assert bundled.metadata["eos_id"] == 0
+    assert bundled.metadata["pad_id"] == 1
+    assert idle_actions(bundled, None).tolist() == [2]
