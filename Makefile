@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint bench wheel-test clean
+.PHONY: demo test test-slow lint bench curves wheel-test clean
 
 $(VENV)/installed-agents: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,9 @@ bench: $(VENV)/installed-dev  ## Tables of ratios under benchmarks/results/.
 	$(BIN)/python benchmarks/env_steps.py
 	$(BIN)/python benchmarks/reward_cost.py
 	$(BIN)/python benchmarks/rollout_tokens.py
+
+curves: $(VENV)/installed-dev  ## Learning with controls over five seeds, about half an hour.
+	$(BIN)/python benchmarks/learning_curves.py
 
 wheel-test: $(VENV)/installed-dev  ## Install the built wheel into a clean environment and test it there.
 	bash scripts/test_wheel.sh

@@ -71,10 +71,12 @@ def warm_start(budget: Budget, output: Path, seed: int) -> TrainResult:
     )
 
 
-def policy_gradient(budget: Budget, start: Path, output: Path, seed: int) -> TrainResult:
+def policy_gradient(
+    budget: Budget, start: Path, output: Path, seed: int, reward: str = "bleu"
+) -> TrainResult:
     config = TrainConfig(
         env_id=ENV_ID,
-        env_kwargs=LEVEL,
+        env_kwargs={**LEVEL, "reward": reward},
         total_steps=budget.policy_gradient,
         num_envs=64,
         seed=seed,

@@ -16,6 +16,7 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -23,7 +24,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tables import publish
+from tables import RESULTS, publish
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from textgym_agents.policies import CausalLMPolicy, small_gpt2
@@ -244,6 +245,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the table")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     rows = [measure(case, arguments.rounds, arguments.new_tokens) for case in CASES]
@@ -253,6 +255,7 @@ def main() -> None:
         f"python benchmarks/rollout_tokens.py --threads {arguments.threads} "
         f"--rounds {arguments.rounds} --new-tokens {arguments.new_tokens}",
         rows,
+        arguments.output,
     )
 
 

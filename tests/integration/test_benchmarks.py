@@ -1,0 +1,61 @@
+"""The benchmarks and the demo run, at sizes too small to measure anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import textgym
+import textgym_agents
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+ROOTS = [str(Path(module.__file__).parents[1]) for module in (textgym, textgym_agents)]
+
+
+def run(script: str, *arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(ROOTS), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, str(BENCHMARKS / script), *arguments],
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    ).stdout
+
+
+def test_env_steps(tmp_path: Path) -> None:
+    output = run("env_steps.py", "--rounds", "1", "--steps", "80", "--output", str(tmp_path))
+    assert "native / CartPole" in output
+    steps = json.loads((tmp_path / "env_steps.json").read_text())
+    assert [row["environments"] for row in steps["rows"]] == [1, 64, 1024]
+    parts = json.loads((tmp_path / "env_parts.json").read_text())
+    assert all(row["whole / parts"] > 0 for row in parts["rows"])
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.slow
+def test_rollout_tokens(tmp_path: Path) -> None:
+    arguments = ("--rounds", "2", "--new-tokens", "8", "--threads", "1", "--output", str(tmp_path))
+    assert "loop / generate" in run("rollout_tokens.py", *arguments)
+    rows = json.loads((tmp_path / "rollout_tokens.json").read_text())["rows"]
+    assert {row["lengths"] for row in rows} == {"fixed", "geometric"}
+
+
+def test_demo_runs_in_small(tmp_path: Path) -> None:
+    output = run("demo.py", "--quick", "--output", str(tmp_path / "demo"))
+    assert "policy gradient | sampled" in output
+    assert output.count("reference: ") == 5
+    assert (tmp_path / "demo" / "policy_gradient" / "demo.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_learning_curves_run_in_small(tmp_path: Path) -> None:
+    output = run("learning_curves.py", "--quick", "--seeds", "2", "--output", str(tmp_path))
+    assert "REINFORCE on random" in output
+    assert (tmp_path / "learning_curves.md").exists()
