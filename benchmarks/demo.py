@@ -46,7 +46,7 @@ class Budget:
     held_out: int
 
 
-FULL = Budget(warm_start=360_000, policy_gradient=400_000, held_out=768)
+FULL = Budget(warm_start=360_000, policy_gradient=520_000, held_out=768)
 QUICK = Budget(warm_start=4_000, policy_gradient=2_000, held_out=32)
 
 
@@ -126,7 +126,7 @@ def draw(folder: Path, before: EvaluationResult, after: EvaluationResult) -> Pat
 
     rows = read_rows(folder / "log.jsonl")
     scores = [entry["score"] for entry in rows]
-    smooth = [mean(scores[max(0, i - 4) : i + 5]) for i in range(len(scores))]
+    smooth = [mean(scores[max(0, i - 20) : i + 21]) for i in range(len(scores))]
     figure, axes = plt.subplots(figsize=(7, 4))
     axes.plot([entry["seconds"] for entry in rows], smooth, label="training prompts")
     for name, result in (("held out, before", before), ("held out, after", after)):
@@ -153,8 +153,8 @@ def main() -> None:
     args = parser.parse_args()
     budget = QUICK if args.quick else FULL
     began = time.perf_counter()
-    if args.output.exists():
-        shutil.rmtree(args.output)
+    for phase in ("warm_start", "policy_gradient"):
+        shutil.rmtree(args.output / phase, ignore_errors=True)
 
     print("1. Maximum likelihood on reference translations")
     start = warm_start(budget, args.output / "warm_start", args.seed).checkpoint

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gymnasium.envs.registration import registry
 from gymnasium.error import Error as GymnasiumError
 
+from textgym.envs import RewardError
 from textgym.play import play
 from textgym.registration import TABLE
 from textgym.rewards import REWARDS, load_reward
 from textgym.score import read_pairs, report
 from textgym.tasks import load_task
 
-ERRORS = (ValueError, TypeError, OSError, ImportError, GymnasiumError)
+ERRORS = (ValueError, TypeError, OSError, ImportError, GymnasiumError, RewardError)
 """What bad input raises; anything else is a defect and shows its traceback."""
 
 
@@ -137,7 +139,7 @@ def table() -> list[str]:
 
 
 def _full_id(name: str) -> str:
-    return name if "/" in name else f"textgym/{name}"
+    return name if "/" in name or name in registry else f"textgym/{name}"
 
 
 def _json_object(text: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import gymnasium as gym
 
@@ -38,10 +38,11 @@ def play(
         gymnasium.error.Error: If there is no such id.
     """
     source = sys.stdin if source is None else source
-    env = gym.make(env_id, **{"shaping": "dense", **env_kwargs})
-    text_env = env.unwrapped
-    if not isinstance(text_env, TextGenerationEnv):
+    entry_point = gym.spec(env_id).entry_point
+    if entry_point != "textgym.envs.text_generation:TextGenerationEnv":
         raise ValueError(f"{env_id} is not a text environment of textgym")
+    env = gym.make(env_id, **{"shaping": "dense", **env_kwargs})
+    text_env = cast("TextGenerationEnv", env.unwrapped)
     env.reset(seed=seed, options=None if example is None else {"example": example})
     tokenizer = text_env.mdp.tokenizer
     prompt = text_env.mdp.prompt(text_env.get_state()["example"])

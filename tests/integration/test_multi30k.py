@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from textgym_agents.algorithms.reinforce import ReinforceConfig
 from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.train import TrainConfig, train
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "task_multi30k_en_de.jsonl.gz"
+FOLDER = Path(os.environ.get("TEXTGYM_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = FOLDER / "task_multi30k_en_de.jsonl.gz"
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is not there")
 
 KWARGS: dict[str, Any] = {

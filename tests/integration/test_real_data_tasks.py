@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from textgym.tasks import SPLITS, load_task
 from textgym.tokenizers import load_tokenizer
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = Path(os.environ.get("TEXTGYM_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 CASES: dict[str, tuple[dict[str, Any], list[int], str, tuple[str, ...]]] = {
     "task_multi30k_en_de": (
         {"prompt": "en", "references": "de"},

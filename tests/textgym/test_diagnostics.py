@@ -115,6 +115,7 @@ def test_own_tasks_load_by_module_and_class(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(TASKS, "echo", "mine:Echo")
     by_name: Any = load_task("echo", level="hard")
     assert by_name.level == "hard" and isinstance(load_task("mine:Echo"), Echo)
+    assert load_task("textgym.tasks.symbols:CopyTask").name == "copy"
 
 
 def test_bad_arguments() -> None:

@@ -12,7 +12,7 @@ from gymnasium.error import ResetNeeded
 
 import textgym  # noqa: F401
 from textgym.envs import RewardError
-from textgym.rewards import load_reward
+from textgym.rewards import FunctionReward, Reward, load_reward
 
 
 def write(env: gym.Env, text: str, *, stop: bool = True, example: int = 0) -> list[Any]:
@@ -226,3 +226,54 @@ def test_time_limit_truncates_without_a_score() -> None:
     _, reward, terminated, truncated, info = env.step(0)
     assert (reward, terminated, truncated) == (0.0, False, True)
     assert "score" not in info
+
+
+@pytest.mark.parametrize("name", ["text", "action_mask", "episode", "_score"])
+def test_reward_names_that_info_uses_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"may not be called '{name}'"):
+        gym.make("textgym/Text-v0", reward=FunctionReward(lambda text, example: 0.5, name=name))
+
+
+class WholeNumbers(Reward):
+    """A reward of one's own that returns integers."""
+
+    name = "whole"
+    signature = "whole"
+
+    def __call__(self, texts: Any, examples: Any) -> Any:
+        return [len(text) for text in texts]
+
+
+def test_scores_are_floats_whatever_a_reward_returns() -> None:
+    envs = gym.make_vec("textgym/Text-v0", 2, reward=WholeNumbers())
+    envs.reset(seed=0)
+    infos = envs.step(np.full(2, envs.metadata["eos_id"]))[-1]
+    assert infos["score"].dtype == infos["whole"].dtype == np.float64
+
+
+def test_what_no_action_can_write_is_not_demonstrated() -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = Tokenizer(models.WordLevel({"[UNK]": 0, "</s>": 1, "yes": 2}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    rows = [{"prompt": "yes", "references": ["yes no"], "split": "train"}]
+    env = gym.make("textgym/Text-v0", task=rows, tokenizer=words, demonstrations=True)
+    with pytest.raises(ValueError, match="'yes no' of example 0 .* cannot be demonstrated"):
+        env.reset(seed=0)
+
+
+def test_a_tokenizer_that_lacks_a_member_is_told_which() -> None:
+    class Half:
+        name, vocab_size, eos_id, pad_id, illegal_ids = "half", 3, 0, 3, frozenset()
+
+        def encode(self, text: str) -> list[int]:
+            return [1]
+
+        def decode(self, ids: Any) -> str:
+            return "x"
+
+        def stream(self) -> None:
+            return None
+
+    with pytest.raises(TypeError, match="Half lacks decode_batch"):
+        gym.make("textgym/Text-v0", tokenizer=Half())

@@ -181,13 +181,20 @@ def test_bootstrap_interval_covers_the_mean() -> None:
     assert 0.87 <= covered / 200 <= 0.99
 
 
+NO_REFERENCES = json.dumps(
+    {"task": [{"prompt": "x", "split": "train"}], "task_kwargs": {"references": []}}
+)
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
         (["play", "Nope-v0"], "Nope"),
+        (["play", "CartPole-v1"], "CartPole-v1 is not a text environment of textgym"),
         (["play", "Copy-v0", "--env-kwargs", '{"level": "absurd"}'], "no level 'absurd'"),
         (["play", "Copy-v0", "--env-kwargs", '{"colour": 1}'], "colour"),
         (["play", "Copy-v0", "--example", "-3"], "-3"),
+        (["play", "Text-v0", "--env-kwargs", NO_REFERENCES], "no references"),
         (["score", "missing.jsonl", "--reward", "bleu"], "missing.jsonl does not exist"),
         (["score", "ROWS", "--reward", "blue"], "unknown reward 'blue'"),
         (["score", "ROWS", "--reward", "bleu"], "line 1: there is no field 'hypothesis'"),

@@ -407,3 +407,22 @@ def test_symbols() -> None:
     for symbols in ("aa", ["a b"], [""], "", ["="]):
         with pytest.raises(ValueError, match="symbols must be distinct"):
             SymbolTokenizer(symbols)
+
+
+@pytest.mark.slow
+def test_the_bundled_tokenizer_is_what_the_script_makes(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    import textgym
+
+    package = Path(textgym.__file__).parent
+    script = Path(__file__).parents[2] / "scripts" / "train_tokenizer.py"
+    if not script.exists():
+        pytest.skip("scripts/ is not part of an installed package")
+    output = tmp_path / "bpe.json"
+    code = f"import sys, runpy; sys.path.insert(0, {str(package.parent)!r}); "
+    code += f"sys.argv = ['x', '--output', {str(output)!r}]; "
+    code += f"runpy.run_path({str(script)!r}, run_name='__main__')"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+    assert output.read_bytes() == (package / "data" / "bpe.json").read_bytes()

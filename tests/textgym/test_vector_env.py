@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import gymnasium as gym
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -165,3 +168,73 @@ def test_misuse_is_named() -> None:
         envs.reset(options={"reset_mask": [True, False]})
     with pytest.raises(ValueError, match="has 3 entries for num_envs=2"):
         envs.reset(options={"example": [1, 2, 3]})
+
+
+def test_what_resetting_slots_are_given_is_ignored() -> None:
+    envs = gym.make_vec("textgym/Copy-v0", num_envs=2, shaping="dense", demonstrations=True)
+    twin = gym.make_vec("textgym/Copy-v0", num_envs=2, shaping="dense", demonstrations=True)
+    for one in (envs, twin):
+        one.reset(seed=3)
+        one.step(np.array([envs.metadata["eos_id"], 0]))
+    assert_same(envs.step(np.array([-7, 1])), twin.step(np.array([2, 1])))
+
+
+@pytest.mark.parametrize("shaping", ["terminal", "dense"])
+def test_rendering_equals_that_of_single_environments(shaping: str) -> None:
+    kwargs = {"render_mode": "ansi", "shaping": shaping}
+    native = gym.make_vec("textgym/Copy-v0", num_envs=2, **kwargs)
+    sync = gym.make_vec("textgym/Copy-v0", num_envs=2, vectorization_mode="sync", **kwargs)
+    with pytest.raises(ResetNeeded, match="nothing to render"):
+        native.render()
+    native.reset(seed=5), sync.reset(seed=5)
+    for actions in ([0, 1], [8, 2], [0, 8], [1, 1]):
+        native.step(np.array(actions)), sync.step(np.array(actions))
+        assert native.render() == sync.render()
+    assert gym.make_vec("textgym/Copy-v0", num_envs=2).reset(seed=0)
+    with pytest.raises(ValueError, match="'human'"):
+        gym.make_vec("textgym/Copy-v0", num_envs=2, render_mode="human")
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda envs: pickle.loads(pickle.dumps(envs))])
+def test_a_copy_goes_on_alike(copied: Any) -> None:
+    envs = gym.make_vec("textgym/Text-v0", 3, shaping="dense", demonstrations=True)
+    envs.reset(seed=[1, 2**70, 3])
+    envs.step(np.array([5, 6, 7]))
+    twin = copied(envs)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        actions = random_actions(rng, envs, 3, envs.metadata["eos_id"])
+        assert_same(envs.step(actions), twin.step(actions))
+
+
+def test_async_equals_native_with_dict_observations_and_dense_rewards() -> None:
+    kwargs = {"observation": "dict", "shaping": "dense", "demonstrations": True}
+    native = gym.make_vec("textgym/Text-v0", num_envs=2, **kwargs)
+    envs = gym.make_vec("textgym/Text-v0", num_envs=2, vectorization_mode="async", **kwargs)
+    assert_same(native.reset(seed=4), envs.reset(seed=4))
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        actions = random_actions(rng, native, 2, native.metadata["eos_id"])
+        assert_same(native.step(actions), envs.step(actions))
+    envs.close()
+
+
+def test_gymnasiums_statistics_wrapper_counts_episodes() -> None:
+    envs = RecordEpisodeStatistics(gym.make_vec("textgym/Copy-v0", num_envs=2))
+    envs.reset(seed=0)
+    infos = envs.step(np.array([8, 0]))[-1]
+    assert infos["episode"]["l"][0] == 1
+    assert infos["episode"]["r"][0] == infos["score"][0]
+
+
+@pytest.mark.parametrize("limit", [0, -2, 1.5, "a", True])
+def test_step_limits_are_checked(limit: Any) -> None:
+    with pytest.raises(ValueError, match="max_episode_steps must be"):
+        gym.make_vec("textgym/Copy-v0", num_envs=1, max_episode_steps=limit)
+
+
+@pytest.mark.parametrize("seed", [True, -1, 1.5])
+def test_seeds_are_checked(seed: Any) -> None:
+    envs = gym.make_vec("textgym/Copy-v0", num_envs=2)
+    with pytest.raises(ValueError, match="whole number from 0 on"):
+        envs.reset(seed=seed)

@@ -16,6 +16,8 @@ from textgym.tasks import Example, Task, load_task
 from textgym.tokenizers import Tokenizer, load_tokenizer
 
 FINAL_KEYS = ("prompt", "text", "score", "references", "example", "finish_reason")
+TAKEN_KEYS = (*FINAL_KEYS, "action_mask", "expert_action", "episode", "final_info", "final_obs")
+"""Keys of info that no component of a reward may have; Gymnasium's own among them."""
 CACHED_PROMPTS = 4096
 
 Result = TypeVar("Result")
@@ -67,7 +69,8 @@ class TextMDP:
         demonstrations: whether ``info["expert_action"]`` shows the next reference token.
 
     Raises:
-        ValueError: for an argument out of its range, an empty split, or a prompt too long.
+        ValueError: for an argument out of its range or an empty split. A prompt that is too long
+            raises one when it is to be shown.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class TextMDP:
         _one_of("shaping", shaping, ("terminal", "dense"))
         _one_of("prompt_overflow", prompt_overflow, ("error", "truncate"))
         _one_of("observation", observation, ("box", "dict"))
-        if not 0.0 < gamma <= 1.0:
+        if isinstance(gamma, str) or not 0.0 < gamma <= 1.0:
             raise ValueError(f"gamma must be in (0, 1], not {gamma!r}")
         self.task: Task = load_task(task, level=level, **dict(task_kwargs or {}))
         self.split = split
@@ -102,6 +105,7 @@ class TextMDP:
             self.task.tokenizer if tokenizer is None else tokenizer
         )
         self.reward: Reward = load_reward(reward)
+        _check_name(self.reward.name)
         self.dense = shaping == "dense"
         self.gamma = float(gamma)
         self.max_prompt_tokens = _limit("max_prompt_tokens", max_prompt_tokens, self.task)
@@ -196,7 +200,15 @@ class TextMDP:
             )
         text = references[draw_one(seed, episode, 1) % len(references)]
         tokens = [*self.tokenizer.encode(text), self.tokenizer.eos_id]
-        return np.asarray(tokens[: self.max_new_tokens], dtype=np.int64)
+        shown = np.asarray(tokens[: self.max_new_tokens], dtype=np.int64)
+        if not self.legal[shown].all():
+            illegal = int(shown[~self.legal[shown]][0])
+            raise ValueError(
+                f"reference {text!r} of example {prompt.index} (task {self.task.name!r}, split "
+                f"{self.split!r}) contains token {illegal} of tokenizer {self.tokenizer.name!r}, "
+                "which is not a legal action (an unknown word?): it cannot be demonstrated"
+            )
+        return shown
 
     def score(
         self, texts: Sequence[str], prompts: Sequence[Prompt]
@@ -207,11 +219,17 @@ class TextMDP:
             RewardError: when the reward raises or gives anything but n finite numbers.
         """
         examples = [prompt.example for prompt in prompts]
-        components = self._guard(lambda: self.reward.components(texts, examples), texts, prompts)
-        total = self._guard(lambda: self.reward.total(components), texts, prompts)
+
+        def evaluate() -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+            parts = {
+                name: np.asarray(values, dtype=np.float64)
+                for name, values in self.reward.components(texts, examples).items()
+            }
+            return np.asarray(self.reward.total(parts), dtype=np.float64), parts
+
+        total, components = self._guard(evaluate, texts, prompts)
         for name, values in components.items():
-            if name in FINAL_KEYS:
-                raise RewardError(f"a component of the reward may not be called {name!r}")
+            _check_name(name)
             if values is not total:
                 self._check_scores(name, values, texts, prompts)
         self._check_scores(self.reward.name, total, texts, prompts)
@@ -268,6 +286,14 @@ class TextMDP:
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
+
+
+def _check_name(name: str) -> None:
+    if name in TAKEN_KEYS or name.startswith("_"):
+        raise ValueError(
+            f"a reward may not be called {name!r}: info uses that key; wrap the function in "
+            'textgym.rewards.FunctionReward(function, name="...")'
+        )
 
 
 def _limit(name: str, value: int | None, task: Task) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,17 @@ from numpy.typing import NDArray
 from textgym.tokenizers import Tokenizer
 
 RENDER_MODES = ("ansi", "human", "rgb_array")
+VECTOR_RENDER_MODES = ("ansi", "rgb_array")
 WIDTH, HEIGHT, LINE = 640, 360, 18
 COLUMNS = 88
 NEUTRAL, GOOD, BAD, PROMPT = (40, 40, 40), (0, 130, 60), (190, 40, 40), (90, 90, 160)
 BACKGROUND = (252, 252, 248)
 
 
-def check_render_mode(mode: str | None) -> None:
+def check_render_mode(mode: str | None, modes: Sequence[str] = RENDER_MODES) -> None:
     """Raise a ValueError for a render mode that there is not, or whose library is missing."""
-    if mode is not None and mode not in RENDER_MODES:
-        raise ValueError(f"render_mode must be None or one of {RENDER_MODES}, not {mode!r}")
+    if mode is not None and mode not in modes:
+        raise ValueError(f"render_mode must be None or one of {tuple(modes)}, not {mode!r}")
     if mode == "rgb_array":
         _pillow()
 

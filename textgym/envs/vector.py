@@ -11,9 +11,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from textgym.envs.checks import check_actions, check_reset_mask, check_step_limit
 from textgym.envs.draws import fold_seed, seed_keys
 from textgym.envs.mdp import Prompt, TextMDP
-from textgym.envs.rendering import RENDER_MODES, Transcript, check_render_mode
+from textgym.envs.rendering import VECTOR_RENDER_MODES, Transcript, check_render_mode
 from textgym.envs.shaping import PotentialStream
 from textgym.envs.vector_info import FinalInfos, add_entries
 
@@ -37,7 +38,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         **mdp: the arguments of `textgym.envs.mdp.TextMDP`.
     """
 
-    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 8}  # noqa: RUF012
+    metadata: dict[str, Any] = {"render_modes": list(VECTOR_RENDER_MODES), "render_fps": 8}  # noqa: RUF012
 
     def __init__(
         self,
@@ -50,11 +51,11 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
     ) -> None:
         if num_envs < 1:
             raise ValueError(f"num_envs must be at least 1, not {num_envs}")
-        check_render_mode(render_mode)
+        check_render_mode(render_mode, VECTOR_RENDER_MODES)
         self.mdp = TextMDP(**mdp)
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
-        self.max_episode_steps = max_episode_steps
+        self.max_episode_steps = check_step_limit(max_episode_steps)
         self.render_mode = render_mode
         self.metadata = {
             **self.mdp.metadata(type(self).metadata),
@@ -69,11 +70,12 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
     def _allocate(self) -> None:
         n, width = self.num_envs, self.mdp.max_context
         self._rows = np.arange(n)
-        # The last entry takes what appends nothing, so that every step is one scatter.
+        # The last entry takes what resetting slots write, so that every step is one scatter.
         self._flat = np.full(n * width + 1, self.mdp.tokenizer.pad_id, dtype=np.int64)
         self._offsets = self._rows * width
         self._columns = np.arange(width)
-        self._lengths = np.zeros(n, dtype=np.int64)
+        # Where in `_flat` each slot's next token goes, and where its budget ends.
+        self._ends = np.zeros(n, dtype=np.int64)
         self._limits = np.zeros(n, dtype=np.int64)
         self._elapsed = np.zeros(n, dtype=np.int64)
         self._done = np.zeros(n, dtype=np.bool_)
@@ -93,6 +95,16 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
     def _tokens(self) -> NDArray[np.int64]:
         """The contexts [N, max_context], as a view."""
         return self._flat[:-1].reshape(self.num_envs, -1)
+
+    @property
+    def _lengths(self) -> NDArray[np.int64]:
+        """The number of tokens of each context, int64 [N]."""
+        return self._ends - self._offsets
+
+    @property
+    def _answered(self) -> NDArray[np.int64]:
+        """The number of tokens of each answer, int64 [N]."""
+        return self._ends - self._limits + self.mdp.max_new_tokens
 
     def reset(
         self,
@@ -120,23 +132,18 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
     def _reset_slots(self, mask: Any) -> Slots:
         if mask is None:
             return self._rows
-        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
-            raise TypeError(f'options["reset_mask"] must be a NumPy array of bools, not {mask!r}')
-        if mask.shape != (self.num_envs,) or not mask.any():
-            raise ValueError(
-                f'options["reset_mask"] must have shape ({self.num_envs},) and a True in it, '
-                f"not shape {mask.shape} with {int(mask.sum())} True"
-            )
-        if not self._begun and not mask.all():
+        slots = check_reset_mask(mask, self.num_envs)
+        if not self._begun and len(slots) < self.num_envs:
             raise ResetNeeded("the first reset() must reset every slot")
-        return np.flatnonzero(mask)
+        return slots
 
     def _seed_slots(self, seed: int | Sequence[int | None] | None, slots: Slots) -> None:
-        if seed is None or isinstance(seed, (int, np.integer)):
-            super().reset(seed=None if seed is None else int(seed))
-            seeds = [None if seed is None else int(seed) + i for i in range(self.num_envs)]
-        else:
+        if isinstance(seed, (Sequence, np.ndarray)):
             seeds = list(seed)
+        else:
+            start = None if seed is None else fold_seed(seed)
+            super().reset(seed=seed)
+            seeds = [None if start is None else start + i for i in range(self.num_envs)]
         if len(seeds) != self.num_envs:
             raise ValueError(f"{len(seeds)} seeds were passed for num_envs={self.num_envs}")
         for slot in slots.tolist():
@@ -167,10 +174,10 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         for slot, prompt in zip(numbers, prompts, strict=True):
             self._prompts[slot] = prompt
             contexts[slot, : prompt.length] = prompt.tokens
-        self._lengths[slots] = [prompt.length for prompt in prompts]
+        self._ends[slots] = self._offsets[slots] + [prompt.length for prompt in prompts]
         for slot, prompt in zip(numbers, prompts, strict=True) if self._followed else ():
             self._follow(slot, prompt)
-        self._limits[slots] = self._lengths[slots] + self.mdp.max_new_tokens
+        self._limits[slots] = self._ends[slots] + self.mdp.max_new_tokens
         self._elapsed[slots] = 0
         self._done[slots] = False
 
@@ -205,44 +212,25 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
             ValueError: for actions outside the action space.
             ResetNeeded: before the first reset, or, when autoreset is disabled, with slots done.
         """
-        tokens = self._checked(actions)
         resetting = self._slots_to_reset()
+        tokens = check_actions(actions, self.num_envs, self.mdp.tokenizer, resetting)
         legal = self.mdp.legal[tokens]
         ended = (tokens == self.mdp.tokenizer.eos_id) | ~legal
-        if resetting.size:
-            legal[resetting] = False
-        self._append(tokens, legal)
-        ended |= self._lengths == self._limits
+        self._append(tokens, legal, resetting)
+        ended |= self._ends == self._limits
         truncated = self._time_is_up()
         if resetting.size:
             ended[resetting] = truncated[resetting] = False
-        slots = ended.nonzero()[0]
-        rewards, final = self._pay(tokens, legal, ended, slots)
+        final = self._final_infos(ended.nonzero()[0], tokens) if ended.any() else None
+        rewards = self._rewards(tokens, ended, resetting, final)
         if self.render_mode is not None:
-            self._write(tokens, rewards, resetting, ended)
+            self._write(tokens, rewards, resetting, final)
         infos = self._advance(resetting, ended | truncated, final)
         return self._observations(), rewards, ended, truncated, infos
 
-    def _checked(self, actions: Any) -> NDArray[np.int64]:
+    def _slots_to_reset(self) -> Slots:
         if not self._begun:
             raise ResetNeeded("call reset() before step()")
-        tokens = np.asarray(actions)
-        vocab = self.mdp.tokenizer.vocab_size
-        if tokens.shape != (self.num_envs,) or tokens.dtype.kind not in "iu":
-            raise ValueError(
-                f"actions must be integers of shape ({self.num_envs},), "
-                f"not {tokens.dtype} of shape {tokens.shape}"
-            )
-        tokens = tokens.astype(np.int64, copy=False)
-        wrong = tokens.view(np.uint64) >= vocab  # Negative numbers are large ones here.
-        if wrong.any():
-            slot = int(wrong.argmax())
-            raise ValueError(
-                f"an action is a token id from 0 to {vocab - 1}, not {tokens[slot]} (slot {slot})"
-            )
-        return tokens
-
-    def _slots_to_reset(self) -> Slots:
         done = self._done.nonzero()[0]
         if done.size and self.autoreset_mode is AutoresetMode.DISABLED:
             raise ResetNeeded(
@@ -251,12 +239,18 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
             )
         return done
 
-    def _append(self, tokens: NDArray[np.int64], legal: NDArray[np.bool_]) -> None:
+    def _append(
+        self, tokens: NDArray[np.int64], legal: NDArray[np.bool_], resetting: Slots
+    ) -> None:
         if self.mdp.demonstrations:
-            position = self._lengths - self._limits + self.mdp.max_new_tokens
-            self._on_reference &= tokens == self._demonstrations[self._rows, position]
-        self._flat[np.where(legal, self._offsets + self._lengths, -1)] = tokens
-        self._lengths += legal
+            self._on_reference &= tokens == self._demonstrations[self._rows, self._answered]
+        self._ends[resetting] = -1
+        self._flat[self._ends] = tokens
+        self._ends += 1
+        if not legal.all():
+            illegal = (~legal).nonzero()[0]
+            self._ends[illegal] -= 1
+            self._flat[self._ends[illegal]] = self.mdp.tokenizer.pad_id
 
     def _time_is_up(self) -> NDArray[np.bool_]:
         if self.max_episode_steps is None:
@@ -264,24 +258,24 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         self._elapsed += 1
         return self._elapsed >= self.max_episode_steps
 
-    def _pay(
+    def _rewards(
         self,
         tokens: NDArray[np.int64],
-        legal: NDArray[np.bool_],
         ended: NDArray[np.bool_],
-        slots: Slots,
-    ) -> tuple[NDArray[np.float64], FinalInfos | None]:
-        """Rewards of this step, and the final infos of the slots whose episode ended."""
+        resetting: Slots,
+        final: FinalInfos | None,
+    ) -> NDArray[np.float64]:
         rewards = np.zeros(self.num_envs)
-        final = self._final_infos(slots, tokens) if slots.size else None
         if final is not None:
-            rewards[slots] = final.scores
+            rewards[final.slots] = final.scores
         if self.mdp.dense:
-            for slot in np.flatnonzero(legal & ~ended).tolist():
+            goes_on = ~ended
+            goes_on[resetting] = False
+            for slot in goes_on.nonzero()[0].tolist():
                 rewards[slot] = self._potentials[slot].append(int(tokens[slot]))
-            for slot in slots.tolist():
+            for slot in ended.nonzero()[0].tolist():
                 rewards[slot] = self._potentials[slot].finish(float(rewards[slot]))
-        return rewards, final
+        return rewards
 
     def _final_infos(self, slots: Slots, tokens: NDArray[np.int64]) -> FinalInfos:
         ended = slots.tolist()
@@ -354,8 +348,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
             masks[~shown] = 0
             infos["action_mask"], infos["_action_mask"] = masks, shown.copy()
         if self.mdp.demonstrations:
-            position = self._lengths - self._limits + self.mdp.max_new_tokens
-            experts = self._demonstrations[self._rows, position]
+            experts = self._demonstrations[self._rows, self._answered]
             experts = np.where(self._on_reference, experts, -1)
             infos["expert_action"] = np.where(shown, experts, 0)
             infos["_expert_action"] = shown.copy()
@@ -366,16 +359,18 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         tokens: NDArray[np.int64],
         rewards: NDArray[np.float64],
         resetting: Slots,
-        ended: NDArray[np.bool_],
+        final: FinalInfos | None,
     ) -> None:
         skipped = set(resetting.tolist())
+        ended = {} if final is None else dict(zip(final.slots.tolist(), final.scores, strict=True))
         for slot in self._rows.tolist():
             if slot not in skipped:
-                score = float(rewards[slot]) if ended[slot] else None
-                self._transcripts[slot].add(int(tokens[slot]), float(rewards[slot]), score)
+                self._transcripts[slot].add(int(tokens[slot]), rewards[slot], ended.get(slot))
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame a slot: strings for "ansi", uint8 [H, W, 3] for "rgb_array", else None."""
+        if not self._begun:
+            raise ResetNeeded("there is nothing to render before the first reset()")
         if self.render_mode == "ansi":
             return tuple(transcript.text() for transcript in self._transcripts)
         if self.render_mode == "rgb_array":

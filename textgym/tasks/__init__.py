@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 from textgym.tasks.base import SPLITS, Example, ProceduralTask, Task
 
 __all__ = ["SPLITS", "TASKS", "Example", "ProceduralTask", "Task", "load_task"]
+
+CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+"""How a class of a module is named: "package.module:Class"."""
 
 TASKS: dict[str, str] = {
     "copy": "textgym.tasks.symbols:CopyTask",
@@ -45,13 +49,13 @@ def load_task(spec: Any, *, level: str | None = None, **kwargs: Any) -> Task:
         return spec
     if isinstance(spec, str) and spec in TASKS:
         return _make(TASKS[spec], spec, level, kwargs)
-    if isinstance(spec, str) and not Path(spec).suffix:
-        if ":" not in spec:
-            raise ValueError(
-                f"there is no task {spec!r}: it is neither one of {', '.join(TASKS)} nor a path "
-                "that ends in .jsonl, .json, .csv, .tsv (or these and .gz) or .parquet"
-            )
+    if isinstance(spec, str) and CLASS.fullmatch(spec):
         return _make(spec, spec, level, kwargs)
+    if isinstance(spec, str) and not Path(spec).suffix:
+        raise ValueError(
+            f"there is no task {spec!r}: it is neither one of {', '.join(TASKS)} nor a path "
+            "that ends in .jsonl, .json, .csv, .tsv (or these and .gz) or .parquet"
+        )
     if not isinstance(spec, Iterable | Path):
         raise TypeError(f"a task is a name, a path, a dataset or a Task, not {type(spec)!r}")
     return _make("textgym.tasks.files:FileTask", str(spec)[:80], level, {"source": spec, **kwargs})

@@ -64,7 +64,7 @@ def _jsonl_rows(path: Path, file: IO[str]) -> Iterator[Row]:
     for number, line in enumerate(file, start=1):
         if line.strip():
             where = f"{path}, line {number}"
-            yield where, _mapping(_parse(line, where), where)
+            yield where, _mapping(_parse(line.rstrip("\r\n"), where), where)
 
 
 def _json_rows(path: Path, file: IO[str]) -> Iterator[Row]:
@@ -115,6 +115,8 @@ def _parse(text: str, where: str) -> Any:
     except json.JSONDecodeError as error:
         place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}"
         raise ValueError(f"{where}: malformed JSON at {place}: {error.msg}") from error
+    except (ValueError, RecursionError) as error:  # a number or a nesting beyond Python's limits
+        raise ValueError(f"{where}: malformed JSON: {error}") from error
 
 
 def _mapping(row: Any, where: str) -> Mapping[str, Any]:

@@ -24,6 +24,11 @@ __all__ = [
 
 BUNDLED = "bundled"
 SYMBOLS = "symbols:"
+MEMBERS = (
+    *("name", "vocab_size", "eos_id", "pad_id", "illegal_ids"),
+    *("encode", "decode", "decode_batch", "stream"),
+)
+"""What an object must have to be a `Tokenizer`."""
 
 
 def load_tokenizer(spec: Any = None) -> Tokenizer:
@@ -53,6 +58,9 @@ def load_tokenizer(spec: Any = None) -> Tokenizer:
         return _from_name(str(spec), path, _modified(path))
     if isinstance(spec, Tokenizer):
         return spec
+    missing = [name for name in MEMBERS if not hasattr(spec, name)]
+    if len(missing) < len(MEMBERS) // 2:
+        raise TypeError(f"tokenizer {type(spec).__name__} lacks {', '.join(missing)}")
     return HuggingFaceTokenizer(spec)
 
 

@@ -14,7 +14,6 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from textgym_agents.runs.atomic import write_json
 from textgym_agents.loggers import (
     ConsoleLogger,
     JsonLinesLogger,
@@ -24,6 +23,7 @@ from textgym_agents.loggers import (
     read_rows,
     save_learning_curve,
 )
+from textgym_agents.runs.atomic import write_json
 
 LOG = "log.jsonl"
 

@@ -16,6 +16,8 @@ from textgym_agents.checkpoint import (
     read_state,
     save_checkpoint,
 )
+from textgym_agents.loggers import read_rows
+from textgym_agents.policies import Policy, Sampling
 from textgym_agents.policies.construction import (
     PolicyConfig,
     build_policy,
@@ -23,14 +25,12 @@ from textgym_agents.policies.construction import (
     describe_policy,
     with_sampling,
 )
+from textgym_agents.policies.weights import load_policy
+from textgym_agents.runs.config import TrainConfig, check_same_run
 from textgym_agents.runs.devices import check_device, cpu_threads
 from textgym_agents.runs.environments import VectorEnv, make_envs
-from textgym_agents.loggers import read_rows
-from textgym_agents.policies import Policy, Sampling
 from textgym_agents.runs.records import LOG, RunRecord, plain
 from textgym_agents.runs.seeding import EVALUATION, iteration_seeds
-from textgym_agents.runs.config import TrainConfig, check_same_run
-from textgym_agents.policies.weights import load_policy
 
 
 class Run:

@@ -1,0 +1,1 @@
+"""A training run's surroundings: configuration, environments, seeds, records, interruption."""
