@@ -255,10 +255,11 @@ def test_what_no_action_can_write_is_not_demonstrated() -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     words = Tokenizer(models.WordLevel({"[UNK]": 0, "</s>": 1, "yes": 2}, unk_token="[UNK]"))
+    words.add_special_tokens(["[UNK]", "</s>"])
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     rows = [{"prompt": "yes", "references": ["yes no"], "split": "train"}]
     env = gym.make("textgym/Text-v0", task=rows, tokenizer=words, demonstrations=True)
-    with pytest.raises(ValueError, match="'yes no' of example 0 .* cannot be demonstrated"):
+    with pytest.raises(ValueError, match=r"'yes no' of example 0 .* cannot be demonstrated"):
         env.reset(seed=0)
 
 

@@ -194,7 +194,7 @@ NO_REFERENCES = json.dumps(
         (["play", "Copy-v0", "--env-kwargs", '{"level": "absurd"}'], "no level 'absurd'"),
         (["play", "Copy-v0", "--env-kwargs", '{"colour": 1}'], "colour"),
         (["play", "Copy-v0", "--example", "-3"], "-3"),
-        (["play", "Text-v0", "--env-kwargs", NO_REFERENCES], "no references"),
+        (["play", "Text-v0", "--env-kwargs", NO_REFERENCES], "has none"),
         (["score", "missing.jsonl", "--reward", "bleu"], "missing.jsonl does not exist"),
         (["score", "ROWS", "--reward", "blue"], "unknown reward 'blue'"),
         (["score", "ROWS", "--reward", "bleu"], "line 1: there is no field 'hypothesis'"),
