@@ -33,7 +33,7 @@ def test_env_steps(tmp_path: Path) -> None:
     output = run("env_steps.py", "--rounds", "1", "--steps", "80", "--output", str(tmp_path))
     assert "native / CartPole" in output
     steps = json.loads((tmp_path / "env_steps.json").read_text())
-    assert [row["environments"] for row in steps["rows"]] == [1, 64, 1024]
+    assert [row["environments"] for row in steps["rows"]] == [1, 64, 1024] * 3
     parts = json.loads((tmp_path / "env_parts.json").read_text())
     assert all(row["whole / parts"] > 0 for row in parts["rows"])
     assert not list(tmp_path.glob("*.tmp"))

@@ -72,6 +72,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         self._rows = np.arange(n)
         # The last entry takes what resetting slots write, so that every step is one scatter.
         self._flat = np.full(n * width + 1, self.mdp.tokenizer.pad_id, dtype=np.int64)
+        self._tokens = self._view()  # The contexts [N, max_context].
         self._offsets = self._rows * width
         self._columns = np.arange(width)
         # Where in `_flat` each slot's next token goes, and where its budget ends.
@@ -91,9 +92,11 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         self._followed = self.mdp.dense or self.mdp.demonstrations or self.render_mode is not None
         self._true = np.ones(n, dtype=np.bool_)
 
-    @property
-    def _tokens(self) -> NDArray[np.int64]:
-        """The contexts [N, max_context], as a view."""
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._tokens = self._view()  # A copy of the view would not follow `_flat`.
+
+    def _view(self) -> NDArray[np.int64]:
         return self._flat[:-1].reshape(self.num_envs, -1)
 
     @property
@@ -280,8 +283,8 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
     def _final_infos(self, slots: Slots, tokens: NDArray[np.int64]) -> FinalInfos:
         ended = slots.tolist()
         prompts = [self._prompts[slot] for slot in ended]
-        starts = np.array([prompt.length for prompt in prompts])
-        lengths = self._lengths[slots] - starts
+        limits = self._limits[slots] - self.mdp.max_new_tokens
+        starts, lengths = limits - self._offsets[slots], self._ends[slots] - limits
         answered = (self._columns - starts[:, None]).view(np.uint64) < lengths[:, None].view(
             np.uint64
         )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from zlib import crc32
 
-from textgym.rewards.base import ExampleLike, PerTextReward, Stream
+import numpy as np
+
+from textgym.rewards.base import ExampleLike, PerTextReward, Reward, Scores, Stream, check_pairs
 
 _MASK64 = 0xFFFFFFFFFFFFFFFF
 
 
-class Constant(PerTextReward):
+class Constant(Reward):
     """The same score for every text.
 
     Args:
@@ -31,9 +34,10 @@ class Constant(PerTextReward):
         """The name and the value."""
         return f"{self.name}(value={self.value!r})"
 
-    def score(self, text: str, example: ExampleLike) -> float:
-        """The constant."""
-        return self.value
+    def __call__(self, texts: Sequence[str], examples: Sequence[ExampleLike]) -> Scores:
+        """The constant for each text, float64 [n]."""
+        check_pairs(self.name, texts, examples)
+        return np.full(len(texts), self.value)
 
     def stream(self, example: ExampleLike) -> Stream:
         """A stream that ignores its text."""
