@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from textgym_agents.policies import Policy
-from textgym_agents.policies.weights import load_policy, read_tensors, save_policy
+from textgym_agents.policies.weights import load_policy, read_tensors, save_policy, write_tensors
 from textgym_agents.runs.atomic import remove, replacing, write_json, write_text
 
 FORMAT = 1
@@ -58,7 +57,7 @@ def save_checkpoint(
     state: RunState,
     keep: int = 3,
 ) -> Path:
-    """Write a checkpoint, make it the latest, and remove old ones.
+    """Write a checkpoint, make it the latest, and remove old ones and what a killed run left.
 
     If writing fails, the checkpoints of before are as they were.
 
@@ -71,13 +70,18 @@ def save_checkpoint(
 
     Returns:
         The checkpoint's folder.
+
+    Raises:
+        OSError: A file cannot be written, as on a full disk.
     """
+    for unfinished in folder.glob(f".*-{_PREFIX}*"):
+        remove(unfinished)
     target = folder / f"{_PREFIX}{state.iteration:08d}"
     with replacing(target) as temporary:
         temporary.mkdir()
         save_policy(policy, temporary)
         tensors, groups = _flatten(optimizer)
-        save_file(tensors, temporary / "optimizer.safetensors")
+        write_tensors(tensors, temporary / "optimizer.safetensors")
         write_json(
             temporary / "state.json",
             {"format": FORMAT, **asdict(state), "optimizer_groups": groups},

@@ -19,7 +19,7 @@ from textgym_agents.evaluate import EvaluationResult, evaluate
 from textgym_agents.policies import Episode, Sampling
 from textgym_agents.policies.construction import check_fits, with_sampling
 from textgym_agents.policies.weights import load_policy
-from textgym_agents.runs.atomic import write_json
+from textgym_agents.runs.atomic import refuse_folder, write_json
 from textgym_agents.runs.config import TrainConfig
 from textgym_agents.runs.devices import check_device, cpu_threads
 from textgym_agents.runs.environments import make_envs
@@ -140,6 +140,8 @@ class EvaluateCommand(CheckpointCommand):
 
     def __call__(self) -> int:
         """Print, and write, the estimates."""
+        if self.output is not None:
+            refuse_folder(self.output)
         result = self.run(self.num_episodes)
         estimates = {"return": result.returns, "length": result.length, **result.scores}
         for name, estimate in estimates.items():

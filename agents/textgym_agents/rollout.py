@@ -108,7 +108,7 @@ class _Rollout:
         return active
 
     def expert_actions(self, active: _BoolArray) -> Actions:
-        """What ``info["expert_action"]`` says; any legal action in an inactive slot."""
+        """What ``info["expert_action"]`` says; anything in an inactive slot."""
         expert = self.infos.get("expert_action")
         if expert is None:
             raise ValueError(
@@ -119,10 +119,8 @@ class _Rollout:
         if (active & none).any():
             slot = int(np.flatnonzero(active & none)[0])
             raise ValueError(f"slot {slot} has no expert action at step {self.steps}")
-        first = int(getattr(self._envs.single_action_space, "start", 0))
-        legal = first if self.masks is None else first + self.masks.argmax(axis=1)
         zeros = np.zeros(len(active), np.float32)
-        return Actions(np.where(active, expert, legal).astype(np.int64), zeros, zeros)
+        return Actions(np.asarray(expert, np.int64), zeros, zeros)
 
     def step(self, chosen: Actions, active: _BoolArray, *, bootstrap: bool) -> None:
         """Store what the policy saw and chose, step the environments, close what ended."""
@@ -287,15 +285,17 @@ def idle_actions(
     A legal action that is not known to end the episode: a text environment names its EOS and its
     padding in ``metadata``, and ending text after text would score them all for nothing.
     """
-    count = int(envs.single_action_space.n)  # type: ignore[attr-defined]
+    space = envs.single_action_space
+    assert isinstance(space, gym.spaces.Discrete)
+    start = int(space.start)
     ending = {envs.metadata.get("eos_id"), envs.metadata.get("pad_id")}
-    order = sorted(range(min(count, 8)), key=lambda action: action in ending)
+    order = sorted(range(min(int(space.n), 8)), key=lambda index: start + index in ending)
     if masks is None:
-        return np.full(envs.num_envs, order[0], np.int64)
+        return np.full(envs.num_envs, start + order[0], np.int64)
     idle: NDArray[np.int64] = masks.argmax(axis=1)
-    for action in reversed(order):
-        idle[masks[:, action]] = action
-    return idle
+    for index in reversed(order):
+        idle[masks[:, index]] = index
+    return idle + start
 
 
 def _autoreset_mode(envs: gym.vector.VectorEnv[Any, Any, Any]) -> AutoresetMode:

@@ -86,6 +86,20 @@ def test_clone_then_improve_then_evaluate_and_generate(
     assert shown.count("text: ") == shown.count("references: ") == 3
 
 
+def test_evaluate_does_not_write_over_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "reinforce", *TINY, "--policy", "mlp", *QUIET, "--output", tmp_path / "x"]
+    assert run(*command, "--total-steps", 10) == 0
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "precious").touch()
+    assert run("evaluate", tmp_path / "x", "--output", tmp_path / "results") == 1
+    printed = capsys.readouterr()
+    assert "results is a folder; name a file" in printed.err
+    assert "return:" not in printed.out  # said before the evaluation
+    assert (tmp_path / "results" / "precious").exists()
+
+
 def test_resume_from_the_command_line(tmp_path: Path) -> None:
     command = ["train", "reinforce", *TINY, "--policy", "mlp", *QUIET, "--output", tmp_path / "x"]
     assert run(*command, "--total-steps", 30) == 0

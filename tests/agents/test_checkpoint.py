@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from textgym_agents import checkpoint as checkpoints
@@ -18,8 +19,9 @@ from textgym_agents.checkpoint import (
     read_state,
     save_checkpoint,
 )
-from textgym_agents.policies import Policy
+from textgym_agents.policies import Policy, weights
 from textgym_agents.policies.construction import PolicyConfig, build_policy, describe_policy
+from textgym_agents.runs.atomic import write_text
 from textgym_agents.runs.environments import make_envs
 
 TINY_LM = PolicyConfig(kind="causal_lm", layers=1, heads=2, width=16)
@@ -109,7 +111,7 @@ def test_the_last_ones_stay_and_latest_names_the_newest(
     assert find_checkpoint(tmp_path / "iteration-00000010").name == "iteration-00000010"
 
 
-@pytest.mark.parametrize("broken", ["save_policy", "save_file", "write_json", "write_text"])
+@pytest.mark.parametrize("broken", ["save_policy", "write_tensors", "write_json", "write_text"])
 def test_failure_while_writing_leaves_the_last_checkpoint(
     broken: str, tmp_path: Path, mlp: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +131,42 @@ def test_failure_while_writing_leaves_the_last_checkpoint(
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     assert save_checkpoint(tmp_path, policy, optimizer, state(mlp, 2), keep=1).is_dir()
     assert find_checkpoint(tmp_path).name == "iteration-00000002"
+
+
+@pytest.mark.parametrize("broken", ["save_file", "save_pretrained"])
+def test_full_disk_is_an_os_error(
+    broken: str,
+    tmp_path: Path,
+    language_model: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    policy, optimizer = trained(language_model)
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(weights if broken == "save_file" else policy.model, broken, fail)
+    with pytest.raises(OSError, match=r"cannot be written: .*No space left"):
+        save_checkpoint(tmp_path, policy, optimizer, state(language_model, 1))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path: Path, mlp: dict[str, Any]) -> None:
+    policy, optimizer = trained(mlp)
+    for name in (".12-iteration-00000001", ".345-old-iteration-00000002"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "policy.safetensors").write_bytes(b"half")
+    save_checkpoint(tmp_path, policy, optimizer, state(mlp, 3))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["iteration-00000003", "latest"]
+
+
+def test_a_file_never_replaces_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "precious").write_text("years of work")
+    with pytest.raises(IsADirectoryError, match="results is a folder; name a file"):
+        write_text(tmp_path / "results", "{}")
+    assert (tmp_path / "results" / "precious").read_text() == "years of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
 def test_saving_an_iteration_again_replaces_it(tmp_path: Path, mlp: dict[str, Any]) -> None:
@@ -218,8 +256,8 @@ def test_damaged_state_is_named(text: str, message: str, tmp_path: Path) -> None
 def test_damaged_weights_are_named(tmp_path: Path, mlp: dict[str, Any]) -> None:
     policy, optimizer = trained(mlp)
     path = save_checkpoint(tmp_path, policy, optimizer, state(mlp, 1))
-    weights = path / "policy.safetensors"
-    weights.write_bytes(weights.read_bytes()[:100])
+    file = path / "policy.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(ValueError, match=r"policy\.safetensors is damaged"):
         load_checkpoint_policy(path)
 

@@ -272,3 +272,13 @@ def test_idle_slots_avoid_what_ends_an_episode() -> None:
     assert bundled.metadata["eos_id"] == 0
     assert bundled.metadata["pad_id"] == 1
     assert idle_actions(bundled, None).tolist() == [2]
+
+
+def test_idle_slots_act_within_a_space_that_does_not_start_at_0() -> None:
+    envs = counters(2, AutoresetMode.NEXT_STEP)
+    envs.single_action_space = gym.spaces.Discrete(3, start=5)
+    assert idle_actions(envs, None).tolist() == [5, 5]
+    envs.metadata = {**envs.metadata, "eos_id": 5}
+    assert idle_actions(envs, None).tolist() == [6, 6]
+    legal = np.array([[True, False, True], [True, False, False]])
+    assert idle_actions(envs, legal).tolist() == [7, 5]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel
+from transformers.utils import logging
 
 
 def small_gpt2(
@@ -55,9 +58,28 @@ def load_causal_lm(name_or_path: str | PathLike[str]) -> PreTrainedModel:
         name_or_path: A Hugging Face model name, or a folder written by ``save_pretrained``.
 
     Returns:
-        The model, on the CPU, with the attention implementation that takes prepared masks.
+        The model, on the CPU, with the attention implementation that takes prepared masks. Its
+        weights are float32 whatever the files hold: in bfloat16 most of Adam's steps would round
+        to nothing.
     """
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        name_or_path, use_safetensors=True, trust_remote_code=False, attn_implementation="sdpa"
-    )
+    with quiet():
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            name_or_path,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation="sdpa",
+        )
     return model
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' progress bars for reading and writing files off the terminal."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -23,15 +23,19 @@ def save_policy(policy: Policy, folder: Path) -> None:
 
     A language model goes to ``model/`` in Hugging Face's format, and what the policy has besides
     (its value head) to ``policy.safetensors``; any other policy goes there whole.
+
+    Raises:
+        OSError: A file cannot be written, as on a full disk.
     """
     own = policy.state_dict()
     model = getattr(policy, "model", None)
     if model is not None:
-        with _quiet():
+        from textgym_agents.policies.models import quiet
+
+        with quiet(), _writing(folder / MODEL):
             model.save_pretrained(folder / MODEL)
         own = {name: value for name, value in own.items() if not name.startswith("model.")}
-    tensors = {name: value.contiguous() for name, value in own.items()}
-    save_file(tensors, folder / WEIGHTS)
+    write_tensors({name: value.contiguous() for name, value in own.items()}, folder / WEIGHTS)
 
 
 def load_policy(description: Mapping[str, Any], folder: Path) -> Policy:
@@ -52,8 +56,7 @@ def load_policy(description: Mapping[str, Any], folder: Path) -> Policy:
             f"the checkpoint lacks {MODEL}/config.json or {MODEL}/*.safetensors: {folder}"
         )
     weights = {name: tensor for file in files for name, tensor in read_tensors(file).items()}
-    with _quiet():
-        policy = build_causal_lm(description, folder / MODEL)
+    policy = build_causal_lm(description, folder / MODEL)
     own = {f"model.{name}": tensor for name, tensor in weights.items()}
     load_tensors(policy, {**read_tensors(path), **own}, path)
     return policy
@@ -79,6 +82,16 @@ def load_tensors(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], p
     module.load_state_dict(tensors, strict=False)
 
 
+def write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Write a safetensors file.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with _writing(path):
+        save_file(tensors, path)
+
+
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Read a safetensors file.
 
@@ -95,14 +108,9 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' progress bars off the terminal: files here are small or local."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+def _writing(path: Path) -> Iterator[None]:
+    """Report failures to write as what they are: safetensors has an error of its own for them."""
     try:
         yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written: {error}") from error

@@ -16,16 +16,22 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside ``path``; what was written there becomes ``path`` at the end.
 
     The body writes a file or makes a folder at the temporary name. If it raises, what it wrote is
-    removed and ``path`` is as it was before.
+    removed and ``path`` is as it was before. What was written is on disk before it gets its name.
 
     Yields:
         A path in the same folder, hence on the same file system, with the same suffix.
+
+    Raises:
+        IsADirectoryError: The body wrote a file, but ``path`` is a folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     remove(temporary)
     try:
         yield temporary
+        if not temporary.is_dir():
+            refuse_folder(path)
+        _flush(temporary)
         if path.is_dir():
             retired = path.with_name(f".{os.getpid()}-old-{path.name}")
             path.replace(retired)
@@ -43,6 +49,24 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def refuse_folder(path: Path) -> None:
+    """Check that a file can have this name.
+
+    Raises:
+        IsADirectoryError: It is a folder's.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file")
+
+
+def _flush(path: Path) -> None:
+    """Have a file, or the files of a folder, written to the disk itself."""
+    for file in (path, *path.rglob("*")):
+        if file.is_file():
+            with file.open("rb+") as stream:
+                os.fsync(stream.fileno())
 
 
 def write_text(path: Path, text: str) -> None:
