@@ -116,6 +116,11 @@ def find_checkpoint(path: Path) -> Path:
     )
 
 
+def has_progress(folder: Path) -> bool:
+    """Whether a folder of checkpoints has one besides that of iteration 0."""
+    return any(path.name != f"{_PREFIX}{0:08d}" for path in folder.glob(f"{_PREFIX}*"))
+
+
 def read_state(checkpoint: Path) -> RunState:
     """Read where a checkpoint's run was.
 

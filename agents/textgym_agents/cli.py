@@ -14,6 +14,7 @@ import gymnasium as gym
 import tyro
 
 from textgym_agents.algorithms import ALGORITHMS, AlgorithmConfig
+from textgym_agents.algorithms.checks import require
 from textgym_agents.checkpoint import find_checkpoint, read_state
 from textgym_agents.evaluate import EvaluationResult, evaluate
 from textgym_agents.policies import Episode, Sampling
@@ -94,6 +95,7 @@ class CheckpointCommand:
 
     def run(self, num_episodes: int) -> EvaluationResult:
         """Load the policy and let it act for so many episodes."""
+        require("num_episodes", num_episodes, least=1)
         check_device(self.device)
         checkpoint = find_checkpoint(self.checkpoint)
         state = read_state(checkpoint)
@@ -103,9 +105,11 @@ class CheckpointCommand:
         num_envs = min(self.num_envs, num_episodes)
         with cpu_threads(self.threads), closing(make_envs(env_id, num_envs, kwargs)) as envs:
             check_fits(description, envs)
+            policy = load_policy(description, checkpoint)
+            policy.check_observations(envs.single_observation_space)
             return evaluate(
                 envs,
-                load_policy(description, checkpoint).to(self.device),
+                policy.to(self.device),
                 num_episodes=num_episodes,
                 seed=self.seed,
                 deterministic=self.deterministic,

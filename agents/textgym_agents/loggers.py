@@ -175,7 +175,7 @@ def save_learning_curve(rows: Sequence[Row], path: Path, title: str) -> None:
     axes = FigureCanvasAgg(figure).figure.subplots()
     for name in names:
         points = [(row["steps"], row[name]) for row in rows if name in row]
-        label = "held out" if name.startswith("eval") else "training"
+        label = "evaluation" if name.startswith("eval") else "training"
         marker = "o" if name.startswith("eval") else None
         axes.plot(*zip(*points, strict=True), label=label, marker=marker, markersize=4)
     bands = [row for row in rows if "eval_return_low" in row]

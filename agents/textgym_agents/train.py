@@ -64,7 +64,9 @@ def train(config: TrainConfig, algorithm: AlgorithmConfig) -> TrainResult:
         run = Run(config, algorithm, stack)
         interruption = stack.enter_context(interruptible())
         row = run.record.last_row
-        if run.iteration == 0 and config.eval_interval:
+        if run.iteration == 0:
+            run.save()
+        if run.iteration == 0 and config.eval_interval and not row:
             row = {"iteration": 0, "steps": 0, **held_out(run)}
             run.record.log(row)
         while run.steps < config.total_steps and not reached(config, row):
@@ -90,7 +92,7 @@ def iterate(run: Run) -> dict[str, float]:
     run.iteration += 1
     seeds = iteration_seeds(config.seed, run.iteration, config.num_envs, algorithm.group_size)
     begun = time.perf_counter()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[policy.device] if policy.device.type == "cuda" else []):
         torch.manual_seed(seeds.policy)  # Dropout, where a model has it, draws from here.
         episodes = collect(
             run.envs,

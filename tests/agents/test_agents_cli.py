@@ -100,6 +100,22 @@ def test_evaluate_does_not_write_over_a_folder(
     assert (tmp_path / "results" / "precious").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--num-episodes", 0], "num_episodes must be at least 1, got 0"),
+        (["--env-kwargs", '{"max_prompt_tokens": 50}'], "max_position_embeddings="),
+    ],
+)
+def test_what_cannot_be_evaluated_is_named(
+    arguments: list[object], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "reinforce", *TINY, *SMALL_LM, *QUIET, "--output", tmp_path / "x"]
+    assert run(*command, "--total-steps", 1) == 0
+    assert run("evaluate", tmp_path / "x", *arguments) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_resume_from_the_command_line(tmp_path: Path) -> None:
     command = ["train", "reinforce", *TINY, "--policy", "mlp", *QUIET, "--output", tmp_path / "x"]
     assert run(*command, "--total-steps", 30) == 0

@@ -290,6 +290,57 @@ def test_models_and_environments_that_do_not_fit_are_named() -> None:
         policy.act({"obs": contexts})
 
 
+def test_a_model_of_another_vocabulary_is_refused() -> None:
+    """More embeddings than actions are padding up to a point, then another tokenizer's."""
+
+    def model(vocabulary: int) -> PreTrainedModel:
+        return small_gpt2(vocabulary, layers=1, heads=1, width=4, max_positions=8)
+
+    with pytest.raises(ValueError, match=r"embeds 10,000 token ids.*only 1,536 actions"):
+        CausalLMPolicy(model(10_000), PAD, num_actions=1_536)
+    assert CausalLMPolicy(model(1_536 + 128), PAD, num_actions=1_536).num_actions == 1_536
+    assert CausalLMPolicy(model(10_500), PAD, num_actions=10_000).num_actions == 10_000
+    with pytest.raises(ValueError, match=r"10,501.*10,000"):
+        CausalLMPolicy(model(10_501), PAD, num_actions=10_000)
+
+
+def test_parameters_put_in_the_place_of_others_make_the_cache_stale() -> None:
+    policy, other = CausalLMPolicy(gpt2(), PAD), sharpened(CausalLMPolicy(gpt2(), PAD))
+    contexts = np.full((2, WIDTH), PAD)
+    contexts[:, :4] = [[1, 2, 3, 4], [5, 6, 7, 8]]
+    policy.act(contexts, deterministic=True)
+    policy.load_state_dict(copy.deepcopy(other.state_dict()), assign=True)
+    for length in (5, 6):
+        contexts[:, length - 1] = 2
+        expected = other.act(contexts, deterministic=True).log_probs
+        found = policy.act(contexts, deterministic=True).log_probs
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_policy_moved_to_bfloat16_acts_and_evaluates() -> None:
+    envs = Writing(3)
+    policy = sharpened(CausalLMPolicy.from_env(envs, gpt2())).to(torch.bfloat16)
+    episodes = collect(envs, policy, seeds=[1, 2, 3], generator=torch.Generator().manual_seed(0))
+    evaluation = policy.evaluate(episodes)
+    assert evaluation.values.dtype == torch.float32
+    for name in ("log_probs", "values"):
+        collected = np.concatenate([getattr(episode, name) for episode in episodes])
+        evaluated = getattr(evaluation, name).detach().float().numpy()
+        np.testing.assert_allclose(evaluated, collected, atol=0.1, rtol=0)
+
+
+def test_a_model_saved_in_bfloat16_loads_in_float32_and_quietly(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = gpt2().to(torch.bfloat16)
+    model.save_pretrained(tmp_path)
+    capfd.readouterr()
+    loaded = load_causal_lm(tmp_path)
+    assert capfd.readouterr() == ("", "")
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+    assert torch.equal(loaded.lm_head.weight, model.lm_head.weight.float())
+
+
 def test_weights_that_are_not_finite_are_noticed_and_leave_no_trace() -> None:
     policy = CausalLMPolicy(gpt2(), PAD)
     long = np.full((2, WIDTH), PAD)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
@@ -21,6 +22,7 @@ from textgym_agents.checkpoint import (
 )
 from textgym_agents.policies import Policy, weights
 from textgym_agents.policies.construction import PolicyConfig, build_policy, describe_policy
+from textgym_agents.policies.spaces import describe_space, space_from
 from textgym_agents.runs.atomic import write_text
 from textgym_agents.runs.environments import make_envs
 
@@ -280,6 +282,15 @@ def test_description_is_json_and_fixes_the_weights(
             assert torch.equal(one, other)
     other_seed = build_policy({**mlp, "seed": 4})
     assert not torch.equal(next(other_seed.parameters()), next(build_policy(mlp).parameters()))
+
+
+def test_description_of_an_unbounded_box_is_strict_json() -> None:
+    description = describe_space(gym.spaces.Box(-np.inf, 5.0, (2,), np.float32))
+    copied = json.loads(json.dumps(description, allow_nan=False))
+    assert (copied["low"], copied["high"]) == ("-inf", 5.0)
+    assert space_from(copied) == gym.spaces.Box(-np.inf, 5.0, (2,), np.float32)
+    for space in (gym.spaces.Box(-7, 7, (3,), np.int64), gym.spaces.Discrete(3, start=2)):
+        assert space_from(describe_space(space)) == space
 
 
 def test_language_model_needs_token_ids() -> None:

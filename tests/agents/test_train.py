@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,15 @@ from safetensors.torch import load_file
 
 from textgym_agents import train as training
 from textgym_agents.algorithms import AlgorithmConfig, MaximumLikelihoodConfig, ReinforceConfig
+from textgym_agents.checkpoint import find_checkpoint
 from textgym_agents.evaluate import Estimate, evaluate
-from textgym_agents.loggers import TIME_COLUMNS, ConsoleLogger, JsonLinesLogger, read_rows
+from textgym_agents.loggers import (
+    TIME_COLUMNS,
+    ConsoleLogger,
+    JsonLinesLogger,
+    read_rows,
+    save_learning_curve,
+)
 from textgym_agents.policies import MLPPolicy
 from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.runs.config import TrainConfig
@@ -210,6 +218,8 @@ def test_resume_needs_the_same_run(tmp_path: Path) -> None:
         ({"device": "cuda:99"}, ValueError, "device 'cuda:99' cannot be used"),
         ({"device": "abacus"}, ValueError, "abacus"),
         ({"policy": PolicyConfig(temperature=0.0)}, ValueError, "temperature must be positive"),
+        ({"target_return": float("nan")}, ValueError, "target_return must be finite"),
+        ({"num_envs": 1}, ValueError, "batch_mean.* must be 2 or more, got 1"),
     ],
 )
 def test_wrong_configurations_are_named(
@@ -218,6 +228,96 @@ def test_wrong_configurations_are_named(
     with pytest.raises(error, match=message):
         small_run(tmp_path / "run", **wrong)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ReinforceConfig(entropy_coef=float("inf")), "entropy_coef must be finite"),
+        (lambda: ReinforceConfig(learning_rate=float("inf")), "learning_rate must be finite"),
+        (lambda: PolicyConfig(layers=0), "layers must be at least 1, got 0"),
+        (lambda: PolicyConfig(heads=-1), "heads must be at least 1"),
+        (lambda: PolicyConfig(width=0), "width must be at least 1"),
+        (lambda: PolicyConfig(hidden_sizes=(8, 0)), r"hidden_sizes\[1\] must be at least 1"),
+    ],
+)
+def test_values_out_of_range_are_named(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_one_environment_is_enough_with_another_baseline(tmp_path: Path) -> None:
+    for name, algorithm in (
+        ("none", ReinforceConfig(baseline="none")),
+        ("episodes", ReinforceConfig(episodes_per_env=2)),
+    ):
+        assert train(config(tmp_path / name, num_envs=1, total_steps=1), algorithm).iteration == 1
+
+
+@pytest.mark.parametrize("longer", ["env_kwargs", "eval_env_kwargs"])
+def test_contexts_longer_than_the_model_are_refused_before_anything_is_written(
+    longer: str, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"env_id": TINY, "policy": LM, "total_steps": 1}
+    first = small_run(tmp_path / "first", **options)
+    kwargs = {longer: {"max_prompt_tokens": 50}, "eval_interval": 1}
+    with pytest.raises(ValueError, match=r"exceeds the model's max_position_embeddings="):
+        small_run(tmp_path / "second", init=first.output, **options, **kwargs)
+    assert not (tmp_path / "second").exists()
+
+
+def test_run_that_died_before_its_first_step_goes_on_or_starts_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"eval_interval": 5, "eval_episodes": 4}
+    whole = small_run(tmp_path / "whole", **options)
+
+    def dying(run: Any) -> dict[str, float]:
+        raise FloatingPointError("killed")
+
+    for name, resume in (("resumed", True), ("anew", False)):
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "iterate", dying)
+            with pytest.raises(FloatingPointError, match="killed"):
+                small_run(tmp_path / name, **options)
+        assert find_checkpoint(tmp_path / name).name == "iteration-00000000"
+        assert small_run(tmp_path / name, resume=resume, **options).steps == whole.steps
+        assert rows_without_time(tmp_path / name) == rows_without_time(tmp_path / "whole")
+
+
+def test_training_leaves_the_random_state_alone_and_forks_the_policys_device_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forked: list[Any] = []
+    fork_rng = torch.random.fork_rng
+
+    def spy(*, devices: Any) -> Any:
+        forked.append(devices)
+        return fork_rng(devices=devices)
+
+    monkeypatch.setattr(torch.random, "fork_rng", spy)
+    before = torch.get_rng_state()
+    small_run(tmp_path / "run", total_steps=1)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert forked and all(devices == [] for devices in forked)
+
+
+def test_the_curve_of_evaluations_is_named_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.axes import Axes
+
+    labels: list[str] = []
+    plot = Axes.plot
+
+    def spy(axes: Axes, *points: Any, label: str, **kwargs: Any) -> Any:
+        labels.append(label)
+        return plot(axes, *points, label=label, **kwargs)
+
+    monkeypatch.setattr(Axes, "plot", spy)
+    rows = [{"steps": 1, "return_mean": 0.5, "eval_return_mean": 0.25}]
+    save_learning_curve(rows, tmp_path / "curve.png", "title")
+    assert labels == ["training", "evaluation"]
 
 
 def test_groups_must_divide_the_environments(tmp_path: Path) -> None:

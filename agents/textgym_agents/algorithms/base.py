@@ -61,6 +61,15 @@ class Algorithm(ABC, Generic[ConfigT]):
             policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
 
+    @classmethod
+    def check_batch_size(cls, config: ConfigT, num_episodes: int) -> None:
+        """Check, before anything is collected, that a batch of so many episodes is enough.
+
+        Raises:
+            ValueError: It is not; says what to raise.
+        """
+        del config, num_episodes
+
     @abstractmethod
     def gradients(self, episodes: Sequence[Episode]) -> dict[str, float]:
         """Set each parameter's ``grad`` to the gradient of the batch's loss; return metrics."""

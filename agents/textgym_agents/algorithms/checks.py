@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def require(
     name: str,
@@ -21,8 +23,10 @@ def require(
         most: The value must be at most this.
 
     Raises:
-        ValueError: Names the field, the value and the bound it breaks; NaN breaks any.
+        ValueError: Names the field, the value and the bound it breaks, or that it is not finite.
     """
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
     if above is not None and not value > above:
         raise ValueError(f"{name} must be greater than {above}, got {value}")
     if least is not None and not value >= least:

@@ -52,9 +52,9 @@ class MaximumLikelihoodConfig:
     group_size: int = 1
 
     # Tokens (steps, for other observations) of one forward and backward pass, padding included;
-    # the batch's gradient is the exact sum of its passes. Lower: less memory. Higher: fewer
-    # passes. 0: one pass.
-    max_tokens_per_pass: int = 16384
+    # the batch's gradient is the exact sum of its passes. Lower: less memory, which for language
+    # models goes with steps times vocabulary. Higher: fewer passes. 0: one pass.
+    max_tokens_per_pass: int = 8192
 
     def __post_init__(self) -> None:
         require("learning_rate", self.learning_rate, above=0)

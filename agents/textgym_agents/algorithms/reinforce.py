@@ -64,9 +64,9 @@ class ReinforceConfig:
     group_size: int = 1
 
     # Tokens (steps, for other observations) of one forward and backward pass, padding included;
-    # the batch's gradient is the exact sum of its passes. Lower: less memory. Higher: fewer
-    # passes. 0: one pass.
-    max_tokens_per_pass: int = 16384
+    # the batch's gradient is the exact sum of its passes. Lower: less memory, which for language
+    # models goes with steps times vocabulary. Higher: fewer passes. 0: one pass.
+    max_tokens_per_pass: int = 8192
 
     # Scale each batch's advantages to mean 0 and deviation 1: the step no longer depends on the
     # reward's scale, but the gradient is biased.
@@ -75,6 +75,7 @@ class ReinforceConfig:
     def __post_init__(self) -> None:
         require("learning_rate", self.learning_rate, above=0)
         require("gamma", self.gamma, least=0, most=1)
+        require("entropy_coef", self.entropy_coef)
         require("value_coef", self.value_coef, least=0)
         require("max_grad_norm", self.max_grad_norm, least=0)
         require("weight_decay", self.weight_decay, least=0)
@@ -95,6 +96,15 @@ class Reinforce(Algorithm[ReinforceConfig]):
     its last observation. The other baselines have no value to bootstrap from: their objective is
     the return within the limit, whose gradient they estimate without bias.
     """
+
+    @classmethod
+    def check_batch_size(cls, config: ReinforceConfig, num_episodes: int) -> None:
+        """The mean of the batch's other episodes needs others; see `Algorithm`."""
+        if config.baseline == "batch_mean" and num_episodes < 2:
+            raise ValueError(
+                'baseline "batch_mean" compares the episodes of a batch, so num_envs times '
+                f"episodes_per_env must be 2 or more, got {num_episodes}"
+            )
 
     def gradients(self, episodes: Sequence[Episode]) -> dict[str, float]:
         """Set ``grad`` to the gradient of the loss; minus it estimates that of the return.

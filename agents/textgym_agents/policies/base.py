@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -196,6 +197,14 @@ class Policy(nn.Module, ABC):
         Returns:
             Tensors of ``M = sum(T_i)`` entries, the episodes' steps one after another.
         """
+
+    def check_observations(self, space: gym.Space[Any]) -> None:
+        """Check that the policy can act on every observation of one environment's space.
+
+        Raises:
+            ValueError: It cannot; says why.
+        """
+        del space
 
     def forward(self, episodes: Sequence[Episode]) -> Evaluation:
         """`evaluate`, as a module that wrappers such as DistributedDataParallel call."""

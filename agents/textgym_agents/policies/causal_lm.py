@@ -30,6 +30,9 @@ from textgym_agents.policies.sampling import Sampling, choose, entropy, gather, 
 
 _IntArray = NDArray[np.int64]
 
+_SURPLUS_SHARE, _LEAST_SURPLUS = 20, 128
+"""Embeddings beyond the actions, one in so many of these or at least so many, may be padding."""
+
 
 class CausalLMPolicy(Policy):
     """A decoder language model: the next token is the action, the context the observation.
@@ -57,7 +60,8 @@ class CausalLMPolicy(Policy):
             and take more memory.
 
     Raises:
-        ValueError: If ``num_actions`` exceeds the model's vocabulary.
+        ValueError: If ``num_actions`` exceeds the model's vocabulary, or falls short of it by more
+            than the padding of an embedding matrix: the ids are then another tokenizer's.
     """
 
     def __init__(
@@ -78,12 +82,7 @@ class CausalLMPolicy(Policy):
         self._max_positions = getattr(config, "max_position_embeddings", None)
         self._num_embeddings = _num_embeddings(model)
         self.num_actions = self._num_embeddings if num_actions is None else num_actions
-        if self.num_actions > self._num_embeddings:
-            raise ValueError(
-                f"the environment has {self.num_actions:,} actions (token ids) but the model "
-                f"embeds only {self._num_embeddings:,}; use the model's own tokenizer in the "
-                "environment, or model.resize_token_embeddings"
-            )
+        _check_vocabulary(self._num_embeddings, self.num_actions)
         self.pad_id = pad_id
         self.sampling = sampling or Sampling()
         width = int(_output_head(model).weight.shape[-1])
@@ -92,7 +91,6 @@ class CausalLMPolicy(Policy):
         self._cache_slack = cache_slack
         self._cache: ContextCache | None = None
         self._cached_weights: tuple[tuple[int, int], ...] = ()
-        self._weights = list(model.parameters())
         self.train(self.training)
 
     @classmethod
@@ -119,12 +117,22 @@ class CausalLMPolicy(Policy):
         if not isinstance(space, gym.spaces.Discrete) or space.start != 0:
             raise ValueError(f"actions must be token ids, Discrete from 0 on; got {space}")
         policy = cls(model, int(envs.metadata["pad_id"]), num_actions=int(space.n), **kwargs)
-        observation = envs.single_observation_space
-        if isinstance(observation, gym.spaces.Dict):
-            observation = observation["input_ids"]
-        # The last action is chosen one token before the observation is full.
-        policy._check_length(int((observation.shape or (1,))[0]) - 1)
+        policy.check_observations(envs.single_observation_space)
         return policy
+
+    def check_observations(self, space: gym.Space[Any]) -> None:
+        """Check that the model has a position for every token of a context.
+
+        Args:
+            space: A Box of contexts, or a Dict that has it under ``input_ids``.
+
+        Raises:
+            ValueError: It has fewer; names both numbers.
+        """
+        if isinstance(space, gym.spaces.Dict):
+            space = space["input_ids"]
+        # The last action is chosen one token before the observation is full.
+        self._check_length(int((space.shape or (1,))[0]) - 1)
 
     def train(self, mode: bool = True) -> CausalLMPolicy:
         """Set the training flag, but keep the language model's dropout off."""
@@ -211,8 +219,9 @@ class CausalLMPolicy(Policy):
 
     def _fresh_cache(self, tokens: _IntArray) -> ContextCache:
         """The cache, emptied if the weights or the shape of the observations have changed."""
-        weights = tuple([(p._version, p.data_ptr()) for p in self._weights])
-        cache, first = self._cache, self._weights[0]
+        parameters = list(self.model.parameters())  # anew: loading may have put others there
+        weights = tuple([(p._version, p.data_ptr()) for p in parameters])
+        cache, first = self._cache, parameters[0]
         if cache is None or cache.layout != (*tokens.shape, first.dtype, first.device):
             cache = self._cache = ContextCache(
                 self._step,
@@ -268,8 +277,8 @@ class CausalLMPolicy(Policy):
     def _values(self, hidden: Tensor) -> Tensor:
         if self.value_head is None:
             return hidden.new_zeros(len(hidden), dtype=torch.float32)
-        values: Tensor = self.value_head(hidden.float()).squeeze(-1)
-        return values
+        values: Tensor = self.value_head(hidden.to(self.value_head.weight.dtype)).squeeze(-1)
+        return values.float()
 
     def _check(self, tokens: _IntArray, lengths: _IntArray, active: NDArray[np.bool_]) -> None:
         if (lengths[active] < 1).any():
@@ -322,6 +331,21 @@ def _arbitrary(mask: Tensor | None, num_envs: int) -> Actions:
         actions = mask.int().argmax(dim=1).cpu().numpy()
     zeros = np.zeros(num_envs, np.float32)
     return Actions(actions, zeros, zeros)
+
+
+def _check_vocabulary(num_embeddings: int, num_actions: int) -> None:
+    if num_actions > num_embeddings:
+        raise ValueError(
+            f"the environment has {num_actions:,} actions (token ids) but the model embeds only "
+            f"{num_embeddings:,}; use the model's own tokenizer in the environment, or "
+            "model.resize_token_embeddings"
+        )
+    if num_embeddings - num_actions > max(_LEAST_SURPLUS, num_actions // _SURPLUS_SHARE):
+        raise ValueError(
+            f"the model embeds {num_embeddings:,} token ids but the environment has only "
+            f"{num_actions:,} actions, so its tokenizer is not the model's; use the model's own "
+            "tokenizer in the environment, or model.resize_token_embeddings"
+        )
 
 
 def _output_head(model: PreTrainedModel) -> nn.Linear:

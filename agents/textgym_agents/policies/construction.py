@@ -54,6 +54,13 @@ class PolicyConfig:
     # variety.
     top_p: float = 1.0
 
+    def __post_init__(self) -> None:
+        sizes = {name: getattr(self, name) for name in ("layers", "heads", "width")}
+        sizes |= {f"hidden_sizes[{i}]": size for i, size in enumerate(self.hidden_sizes)}
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size}")
+
     def sampling(self) -> Sampling:
         """The sampling part, checked."""
         return Sampling(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,11 +19,10 @@ def describe_space(space: gym.Space[Any]) -> dict[str, Any]:
     if isinstance(space, gym.spaces.Discrete):
         return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
     if isinstance(space, gym.spaces.Box):
-        low, high = space.low.min().item(), space.high.max().item()
         return {
             "type": "Box",
-            "low": low,
-            "high": high,
+            "low": _describe_bound(space.low.min().item()),
+            "high": _describe_bound(space.high.max().item()),
             "shape": list(space.shape),
             "dtype": str(space.dtype),
         }
@@ -40,6 +40,14 @@ def space_from(description: Mapping[str, Any]) -> gym.Space[Any]:
         parts = {key: space_from(part) for key, part in description["spaces"].items()}
         return gym.spaces.Dict(parts)
     dtype: Any = np.dtype(description["dtype"]).type
-    return gym.spaces.Box(
-        description["low"], description["high"], tuple(description["shape"]), dtype
-    )
+    low, high = (_bound_from(description[name]) for name in ("low", "high"))
+    return gym.spaces.Box(low, high, tuple(description["shape"]), dtype)
+
+
+def _describe_bound(bound: float) -> float | str:
+    """The bound; ``"inf"`` or ``"-inf"`` where there is none, which JSON has no number for."""
+    return bound if math.isfinite(bound) else str(bound)
+
+
+def _bound_from(description: float | str) -> float:
+    return float(description) if isinstance(description, str) else description

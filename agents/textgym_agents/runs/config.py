@@ -37,7 +37,7 @@ class TrainConfig:
     # Everything random in the run follows from it; 0 or more.
     seed: int = 0
 
-    # Stop once the mean return (held out, where eval_interval is on) reaches this.
+    # Stop once the mean return (of evaluations, where eval_interval is on) reaches this.
     target_return: float | None = None
 
     # Iterations between evaluations; before and after training, too. 0: none. Lower: a finer
@@ -51,8 +51,8 @@ class TrainConfig:
     # as in '{"split": "validation"}'.
     eval_env_kwargs: dict[str, Any] = field(default_factory=dict)
 
-    # Iterations between checkpoints; at the end and at Ctrl-C there is always one. Lower: less is
-    # lost. Higher: less time spent.
+    # Iterations between checkpoints; at the beginning, at the end and at Ctrl-C there is always
+    # one. Lower: less is lost. Higher: less time spent.
     checkpoint_interval: int = 100
 
     # The newest checkpoints that stay; 1 or more.
@@ -85,6 +85,8 @@ class TrainConfig:
         require("total_steps", self.total_steps, least=1)
         require("num_envs", self.num_envs, least=1)
         require("seed", self.seed, least=0)
+        if self.target_return is not None:
+            require("target_return", self.target_return)
         require("eval_interval", self.eval_interval, least=0)
         require("eval_episodes", self.eval_episodes, least=1)
         require("checkpoint_interval", self.checkpoint_interval, least=1)

@@ -12,6 +12,7 @@ from textgym_agents.checkpoint import (
     CHECKPOINTS,
     RunState,
     find_checkpoint,
+    has_progress,
     load_optimizer,
     read_state,
     save_checkpoint,
@@ -59,6 +60,7 @@ class Run:
         self.config, self.algorithm = config, algorithm
         self.name, learner_class = _learner_class(algorithm)
         iteration_seeds(config.seed, EVALUATION, config.num_envs, algorithm.group_size)
+        learner_class.check_batch_size(algorithm, config.num_envs * algorithm.episodes_per_env)
         if learner_class.follows_expert:
             _require_plain_sampling(config.policy, self.name)
         check_device(config.device)
@@ -146,7 +148,9 @@ class Run:
         else:
             description = describe_policy(config.policy, self.envs, config.seed)
             policy = build_policy(description)
-        check_fits(description, self.envs)
+        for envs in (self.envs, self.eval_envs):
+            check_fits(description, envs)
+            policy.check_observations(envs.single_observation_space)
         return policy.to(config.device), description
 
     def _open_record(self, resumed: bool) -> RunRecord:
@@ -181,10 +185,11 @@ def _require_plain_sampling(policy: PolicyConfig, name: str) -> None:
 
 
 def _checkpoint_to_resume(config: TrainConfig) -> Path | None:
-    """The checkpoint to go on from; checks that a new run overwrites nothing."""
+    """The checkpoint to go on from; checks that a new run overwrites nothing learned."""
     if config.resume:
         return find_checkpoint(config.output)
-    if read_rows(config.output / LOG) or (config.output / CHECKPOINTS).exists():
+    learned = any(row["iteration"] > 0 for row in read_rows(config.output / LOG))
+    if learned or has_progress(config.output / CHECKPOINTS):
         raise FileExistsError(
             f"{config.output} already has a training run; resume it, or name another output folder"
         )
