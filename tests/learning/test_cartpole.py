@@ -23,7 +23,7 @@ def learn(
     config = TrainConfig(
         env_id=ENV_ID,
         output=output,
-        num_envs=8,
+        num_envs=16,
         total_steps=total_steps,
         seed=seed,
         target_return=target,
@@ -34,7 +34,7 @@ def learn(
     )
     algorithm = ReinforceConfig(
         baseline=baseline,
-        learning_rate=0.01,
+        learning_rate=5e-3,
         gamma=0.99,
         group_size=2 if baseline == "leave_one_out" else 1,
     )

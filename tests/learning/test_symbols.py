@@ -13,7 +13,7 @@ from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.runs.environments import make_envs
 from textgym_agents.train import TrainConfig, train
 
-ALGORITHM = ReinforceConfig(learning_rate=1e-2, normalize_advantages=True)
+ALGORITHM = ReinforceConfig(learning_rate=5e-3, entropy_coef=0.02, normalize_advantages=True)
 
 
 def learn(folder: Path, env_id: str, steps: int, seed: int = 0, reward: str | None = None) -> Path:
@@ -25,7 +25,7 @@ def learn(folder: Path, env_id: str, steps: int, seed: int = 0, reward: str | No
         num_envs=64,
         seed=seed,
         output=folder,
-        policy=PolicyConfig(kind="mlp"),
+        policy=PolicyConfig(kind="mlp", hidden_sizes=(128, 128)),
         progress=False,
         tensorboard=False,
     )

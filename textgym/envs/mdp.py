@@ -141,8 +141,13 @@ class TextMDP:
         )
 
     def metadata(self, base: Mapping[str, Any]) -> dict[str, Any]:
-        """An environment's metadata: `base`, and the ids a learner must know."""
-        return {**base, "pad_id": self.tokenizer.pad_id, "eos_id": self.tokenizer.eos_id}
+        """An environment's metadata: `base`, and what a learner must know of the tokens."""
+        return {
+            **base,
+            "pad_id": self.tokenizer.pad_id,
+            "eos_id": self.tokenizer.eos_id,
+            "tokenizer": getattr(self.tokenizer, "signature", self.tokenizer.name),
+        }
 
     def example_index(self, seed: int, episode: int) -> int:
         """The example that a slot with this seed shows in this episode."""

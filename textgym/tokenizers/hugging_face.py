@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,10 @@ class HuggingFaceTokenizer:
         eos_token: The token that ends a text, where it is not the tokenizer's own EOS.
         name: For people and for signatures; default the tokenizer's `name_or_path`.
 
+    Attributes:
+        signature: A checksum of the vocabulary, by which a learner's checkpoint knows the
+            tokenizer it was trained with.
+
     Raises:
         TypeError: If the object is not a Hugging Face tokenizer.
         ValueError: If there is no EOS token.
@@ -51,6 +56,7 @@ class HuggingFaceTokenizer:
                 + ": set tokenizer.eos_token to one of its tokens, or pass "
                 'HuggingFaceTokenizer(tokenizer, eos_token="...")'
             )
+        self.signature = f"vocabulary:{_checksum(vocabulary):08x}"
         self.eos_id = vocabulary[eos]
         used = set(vocabulary.values())
         self.vocab_size = max(len(used), 1 + max(used))
@@ -96,6 +102,12 @@ class HuggingFaceTokenizer:
         if self._pieces is not None:
             return PieceStream(self._pieces)
         return WindowStream(self._coder.decode, self._skipped, self.vocab_size)
+
+
+def _checksum(vocabulary: Mapping[str, int]) -> int:
+    """A number that tells vocabularies apart, whose ids mean other tokens."""
+    tokens = sorted(vocabulary, key=lambda token: (vocabulary[token], token))
+    return crc32("\n".join(tokens).encode())
 
 
 class _FastCoder:

@@ -97,6 +97,7 @@ def describe_policy(
                 "; use policy mlp for environments whose observations are not token ids"
             )
         described["pad_id"] = int(envs.metadata["pad_id"])
+        described["tokenizer"] = envs.metadata.get("tokenizer")
         described["model"] = config.model
         described |= {name: getattr(config, name) for name in ("layers", "heads", "width")}
     return with_sampling(described, config.sampling())
@@ -134,6 +135,12 @@ def check_fits(description: Mapping[str, Any], envs: gym.vector.VectorEnv[Any, A
         raise ValueError(
             f"the policy was made for padding id {description['pad_id']}, the environment's is "
             f"{pad_id}"
+        )
+    learned, shown = description.get("tokenizer"), envs.metadata.get("tokenizer")
+    if learned and shown and learned != shown:
+        raise ValueError(
+            f"the policy was trained with tokenizer {learned}, the environment has {shown}: the "
+            "same ids mean other tokens"
         )
 
 
