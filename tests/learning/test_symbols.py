@@ -46,19 +46,33 @@ def test_copy_is_learned_in_seconds(tmp_path: Path) -> None:
     assert end.low > 0.4
 
 
+STALLS = pytest.mark.xfail(
+    reason="one seed in five stalls with a symbol still wrong: Reverse 0.898, Sort 0.789 at worst",
+    raises=AssertionError,  # Anything else, a control that learns among it, fails.
+    strict=False,
+)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("env_id", ["textgym/Copy-v0", "textgym/Reverse-v0", "textgym/Sort-v0"])
+@pytest.mark.parametrize(
+    "env_id",
+    [
+        "textgym/Copy-v0",
+        pytest.param("textgym/Reverse-v0", marks=STALLS),
+        pytest.param("textgym/Sort-v0", marks=STALLS),
+    ],
+)
 def test_symbols_are_learned_within_a_minute(env_id: str, tmp_path: Path) -> None:
-    """Every seed is far above the control; one in five or so stalls with a symbol still wrong."""
-    scores = []
+    """Every seed, not the mean: the bound is not met by the marked tasks yet."""
+    learned, controls = [], []
     for seed in range(5):
-        learned = held_out(learn(tmp_path / f"real{seed}", env_id, 700_000, seed), env_id)
-        checkpoint = learn(tmp_path / f"random{seed}", env_id, 100_000, seed, "random")
-        control = held_out(checkpoint, env_id)
-        print(f"{env_id} seed {seed}: {learned.mean:.3f}, random reward {control.mean:.3f}")
-        assert control.high < 0.3
-        assert learned.low > 0.7
-        scores.append(learned.mean)
-    over_seeds = Estimate.of(scores)
+        real = learn(tmp_path / f"real{seed}", env_id, 700_000, seed)
+        random = learn(tmp_path / f"random{seed}", env_id, 100_000, seed, "random")
+        learned.append(held_out(real, env_id))
+        controls.append(held_out(random, env_id))
+        if controls[-1].high >= 0.3:
+            raise RuntimeError(f"{env_id}: a random reward taught something")
+        print(f"{env_id} seed {seed}: {learned[-1].mean:.3f}, random {controls[-1].mean:.3f}")
+    over_seeds = Estimate.of([estimate.mean for estimate in learned])
     print(f"{env_id}: {over_seeds.mean:.3f}, {over_seeds.low:.3f} to {over_seeds.high:.3f}")
-    assert over_seeds.mean > 0.9
+    assert all(estimate.low > 0.9 for estimate in learned)

@@ -15,9 +15,6 @@ from textgym.envs.mdp import Prompt, TextMDP
 from textgym.envs.rendering import RENDER_MODES, Transcript, check_render_mode
 from textgym.envs.shaping import PotentialStream
 
-FINISH_REASONS = ("stop", "length", "illegal")
-"""EOS, the token budget, or a token that may not be chosen."""
-
 
 class TextGenerationEnv(gym.Env[Any, Any]):
     """Write an answer to a prompt, token by token, and be paid a metric of the text.
