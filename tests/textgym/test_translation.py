@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from textgym.tasks import english
 from textgym.tasks.base import SPLITS
-from textgym.tasks.translation import TranslationTask, english, german, numbers
+from textgym.tasks.translation import TranslationTask, german, numbers
 from textgym.tasks.translation.clause import Clause, Modal
 from textgym.tasks.translation.lexicon import Frame, Lexicon, Noun, Words, load_irregular
 from textgym.tasks.translation.lexicon import load_lexicon as load

@@ -9,6 +9,7 @@ from typing import Any
 
 from textgym.rewards.base import Reward
 from textgym.rewards.combine import Combined, FunctionReward
+from textgym.rewards.outcome import Outcome
 
 RewardSpec = str | Mapping[Any, float] | Callable[[str, Any], float] | Reward
 
@@ -28,6 +29,9 @@ REWARDS: dict[str, str] = {
 }
 """Each bundled reward's name to ``module:Class``; the class needs no arguments."""
 
+OUTCOME = "outcome:"
+"""What stands before the name of a number of a conversation's outcome."""
+
 ALIASES: dict[str, str] = {"chrfpp": "chrf++"}
 """Other spellings of names in `REWARDS`."""
 
@@ -36,9 +40,9 @@ def load_reward(spec: RewardSpec) -> Reward:
     """Make a reward from what a user may write for one.
 
     Args:
-        spec: a name in `REWARDS`; a mapping from names or Rewards to weights, which becomes
-            their weighted sum; a function ``f(text, example) -> float``; or a Reward, which is
-            returned as it is.
+        spec: a name in `REWARDS`; "outcome:KEY" for a number of a conversation's outcome; a
+            mapping from names or Rewards to weights, which becomes their weighted sum; a
+            function ``f(text, example) -> float``; or a Reward, which is returned as it is.
 
     Raises:
         ValueError: an unknown name, or a mapping that is empty, repeats a name or holds a
@@ -71,6 +75,8 @@ def _part(key: object) -> Reward:
 
 
 def _named(name: str) -> Reward:
+    if name.startswith(OUTCOME):
+        return Outcome(name.removeprefix(OUTCOME))
     name = ALIASES.get(name, name)
     if name not in REWARDS:
         known = sorted(REWARDS)

@@ -10,8 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from textgym.tasks.base import SPLITS, Example, ProceduralTask, Task
+from textgym.tasks.turns import Conversation, MultiTurnTask, Reply
 
-__all__ = ["SPLITS", "TASKS", "Example", "ProceduralTask", "Task", "load_task"]
+__all__ = [
+    "SPLITS",
+    "TASKS",
+    "Conversation",
+    "Example",
+    "MultiTurnTask",
+    "ProceduralTask",
+    "Reply",
+    "Task",
+    "load_task",
+]
 
 CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 """How a class of a module is named: "package.module:Class"."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -63,6 +63,23 @@ class Task(ABC):
             ValueError: If the split is not one of `SPLITS`.
             IndexError: If the index is not in `range(num_examples(split))`.
         """
+
+    def expert(self, example: Example, turns: Sequence[tuple[str, str]] = ()) -> str:
+        """Return a text of the best known score: by default the first reference.
+
+        Args:
+            example: The example to answer.
+            turns: What was said so far, in a task of several turns; see `MultiTurnTask`.
+
+        Raises:
+            ValueError: If the example has no reference.
+        """
+        if not example.references:
+            raise ValueError(
+                f"task {self.name!r} has no expert: its example with the prompt "
+                f"{example.prompt[:60]!r} has no reference"
+            )
+        return example.references[0]
 
 
 class ProceduralTask(Task):

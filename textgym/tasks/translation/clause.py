@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from textgym.tasks.english import BE_PAST, BE_PRESENT
+from textgym.tasks.english import Verb as EnglishVerb
 from textgym.tasks.translation import german
-from textgym.tasks.translation.english import BE_PAST, BE_PRESENT
-from textgym.tasks.translation.english import Verb as EnglishVerb
 from textgym.tasks.translation.lexicon import Frame, Government, Words
 from textgym.tasks.translation.phrases import (
     SECOND,

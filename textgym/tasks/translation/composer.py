@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textgym.tasks.translation import english, german, times
+from textgym.tasks import english
+from textgym.tasks.translation import german, times
 from textgym.tasks.translation.clause import Clause, Modal
 from textgym.tasks.translation.lexicon import Frame, Government, Lexicon, Words, load_lexicon
 from textgym.tasks.translation.phrases import (

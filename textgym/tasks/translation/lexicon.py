@@ -8,7 +8,8 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-from textgym.tasks.translation import english, german
+from textgym.tasks import english
+from textgym.tasks.translation import german
 from textgym.tasks.translation.style import Style
 
 PEOPLE = ("person", "child", "kin")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from textgym.tasks.translation import english, german
+from textgym.tasks import english
+from textgym.tasks.translation import german
 from textgym.tasks.translation.german import CONTRACTIONS, DETERMINERS, PLURAL, PRONOUNS
 from textgym.tasks.translation.lexicon import Adjective, Noun, Words
 from textgym.tasks.translation.style import Style

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from textgym.tasks.translation import english
+from textgym.tasks import english
 from textgym.tasks.translation.clause import Clause
 from textgym.tasks.translation.composer import BE, VOLITIONAL, plain_frame
 from textgym.tasks.translation.lexicon import Frame, Words, government, load_lexicon

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
 
+from textgym.tasks.draws import Draws
 from textgym.tasks.translation import numbers
 from textgym.tasks.translation.german import ACCUSATIVE, DATIVE
 from textgym.tasks.translation.lexicon import Adjective, Frame, Noun, Place, Words, load_lexicon
@@ -22,11 +22,6 @@ from textgym.tasks.translation.phrases import (
     ThingPronoun,
 )
 
-T = TypeVar("T")
-
-BLOCK = 64
-"""How many random numbers are drawn from the generator at a time."""
-
 ADJECTIVES = {"easy": 0.0, "medium": 0.42, "hard": 0.15}
 """The chance that a noun gets an adjective, by level."""
 
@@ -40,7 +35,7 @@ POSITIONS = {
 }
 
 
-class Writer:
+class Writer(Draws):
     """Draws phrases for one example; remembers which choices of style the example offers.
 
     Args:
@@ -53,33 +48,12 @@ class Writer:
     """
 
     def __init__(self, rng: np.random.Generator, level: str) -> None:
-        self._rng = rng
-        self._values: list[float] = []
+        super().__init__(rng)
         self.level = level
         self.lexicon = load_lexicon()
         self.addressed = False
         self.synonyms = False
         self._adjectives = ADJECTIVES[level]
-
-    # --- chance
-
-    def unit(self) -> float:
-        """Return a number from [0, 1)."""
-        if not self._values:
-            self._values = self._rng.random(BLOCK).tolist()
-        return self._values.pop()
-
-    def chance(self, probability: float) -> bool:
-        """Return True with a probability."""
-        return self.unit() < probability
-
-    def pick(self, choices: Sequence[T]) -> T:
-        """Return one of the choices."""
-        return choices[int(self.unit() * len(choices))]
-
-    def between(self, low: int, high: int) -> int:
-        """Return a whole number, both ends included."""
-        return low + int(self.unit() * (high - low + 1))
 
     # --- noun phrases
 
