@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from textgym.envs.mdp import TextMDP
 from textgym.tokenizers import Tokenizer
 
 
@@ -64,3 +65,19 @@ def check_step_limit(steps: int | None) -> int | None:
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
         raise ValueError(f"max_episode_steps must be None or a positive int, not {steps!r}")
     return int(steps)
+
+
+def check_examples(
+    chosen: Any, slots: NDArray[np.int64], mdp: TextMDP, num_envs: int
+) -> list[int] | None:
+    """The example numbers that options name for these slots; None if they name none.
+
+    Raises:
+        ValueError: For a number that is no example's, or not one number a slot.
+    """
+    if chosen is None:
+        return None
+    given = [chosen] * num_envs if np.ndim(chosen) == 0 else list(chosen)
+    if len(given) != num_envs:
+        raise ValueError(f'options["example"] has {len(given)} entries for num_envs={num_envs}')
+    return [mdp.check_index(given[slot]) for slot in slots.tolist()]

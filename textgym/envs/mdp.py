@@ -10,13 +10,22 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from textgym.envs.draws import draw_one, draw_uint64
+from textgym.envs.draws import draw_one
 from textgym.rewards import Reward, Stream, load_reward
-from textgym.tasks import Example, Task, load_task
+from textgym.tasks import Example, MultiTurnTask, Task, load_task
 from textgym.tokenizers import Tokenizer, load_tokenizer
 
-FINAL_KEYS = ("prompt", "text", "score", "references", "example", "finish_reason")
-TAKEN_KEYS = (*FINAL_KEYS, "action_mask", "expert_action", "episode", "final_info", "final_obs")
+FINAL_KEYS = ("prompt", "text", "score", "references", "example", "finish_reason", "turns")
+TAKEN_KEYS = (
+    *FINAL_KEYS,
+    "reply",
+    "normalized_score",
+    "action_mask",
+    "expert_action",
+    "episode",
+    "final_info",
+    "final_obs",
+)
 """Keys of info that no component of a reward may have; Gymnasium's own among them."""
 CACHED_PROMPTS = 4096
 
@@ -153,12 +162,6 @@ class TextMDP:
         """The example that a slot with this seed shows in this episode."""
         return draw_one(seed, episode, 0) % self.num_examples
 
-    def example_indices(self, keys: NDArray[np.uint64], episodes: NDArray[np.uint64]) -> list[int]:
-        """`example_index` for many slots, from the keys of their seeds; uint64 [n] each."""
-        draws = draw_uint64(keys, episodes, 0) % np.uint64(self.num_examples)
-        indices: list[int] = draws.tolist()
-        return indices
-
     def prompt(self, index: int) -> Prompt:
         """The example `index`, its prompt as tokens."""
         cached = self._prompts.get(index)
@@ -192,24 +195,25 @@ class TextMDP:
             )
         return int(index)
 
-    def demonstration(self, prompt: Prompt, seed: int, episode: int) -> NDArray[np.int64]:
-        """A reference as tokens, EOS at its end, cut at the budget; int64 [T].
+    def demonstration(
+        self, prompt: Prompt, seed: int, episode: int, said: Sequence[tuple[str, str]] = ()
+    ) -> NDArray[np.int64]:
+        """A good answer as tokens, EOS at its end, cut at the budget; int64 [T].
 
-        Which of several references is drawn from the slot's seed and the episode's number.
+        It is a reference, drawn from the slot's seed and the episode's number; the expert's where
+        there is none, and in a task of several turns, for the turn after those that were `said`.
         """
         references = prompt.example.references
-        if not references:
-            raise ValueError(
-                f"demonstrations=True needs references, but example {prompt.index} of task "
-                f"{self.task.name!r}, split {self.split!r}, has none"
-            )
-        text = references[draw_one(seed, episode, 1) % len(references)]
+        if isinstance(self.task, MultiTurnTask) or not references:
+            text = self.task.expert(prompt.example, said)
+        else:
+            text = references[draw_one(seed, episode, 1) % len(references)]
         tokens = [*self.tokenizer.encode(text), self.tokenizer.eos_id]
         shown = np.asarray(tokens[: self.max_new_tokens], dtype=np.int64)
         if not self.legal[shown].all():
             illegal = int(shown[~self.legal[shown]][0])
             raise ValueError(
-                f"reference {text!r} of example {prompt.index} (task {self.task.name!r}, split "
+                f"demonstration {text!r} of example {prompt.index} (task {self.task.name!r}, split "
                 f"{self.split!r}) contains token {illegal} of tokenizer {self.tokenizer.name!r}, "
                 "which is not a legal action (an unknown word?): it cannot be demonstrated"
             )

@@ -33,25 +33,32 @@ class Transcript:
     """One episode as it was written: each token's text, its reward, and the score at the end."""
 
     def __init__(self, tokenizer: Tokenizer, prompt: str) -> None:
+        self._tokenizer = tokenizer
         self._decoder = tokenizer.stream()
         self._prompt = prompt
-        self._pieces: list[tuple[str, float]] = []
+        self._pieces: list[tuple[str, float, str]] = []  # a token's text, its reward, the reply
         self._score: float | None = None
 
-    def add(self, token: int, reward: float, score: float | None) -> None:
-        """Note a token, what it was paid, and the score if it ended the episode."""
+    def add(self, token: int, reward: float, reply: str | None, score: float | None) -> None:
+        """Note a token, what it was paid, the reply to the turn and the score of the text it ended.
+
+        The reply is None within a turn, the score within an episode.
+        """
         piece = self._decoder.append(token)
-        if score is not None:
+        if reply is not None or score is not None:
             piece += self._decoder.flush()
-        self._pieces.append((piece, reward))
+        if reply is not None:
+            self._decoder = self._tokenizer.stream()
+        self._pieces.append((piece, reward, f"\n{reply}" if reply else ""))
         self._score = score
 
     def text(self) -> str:
         """Prompt, answer, return and score as plain text."""
-        return f"{self._prompt}{''.join(piece for piece, _ in self._pieces)}\n{self._summary()}"
+        said = "".join(piece + reply for piece, _, reply in self._pieces)
+        return f"{self._prompt}{said}\n{self._summary()}"
 
     def _summary(self) -> str:
-        total = sum(reward for _, reward in self._pieces)
+        total = sum(reward for _, reward, _ in self._pieces)
         end = "" if self._score is None else f"  score {self._score:.3f}"
         return f"[{len(self._pieces)} tokens  return {total:+.3f}{end}]"
 
@@ -62,9 +69,11 @@ class Transcript:
 
     def print_last(self) -> None:
         """Write the last token's text, green or red by its reward, and the score at the end."""
-        piece, reward = self._pieces[-1]
+        piece, reward, reply = self._pieces[-1]
         colour = "32" if reward > 0 else "31" if reward < 0 else "0"
         sys.stdout.write(f"\x1b[{colour}m{piece}\x1b[0m")
+        if reply:
+            sys.stdout.write(f"\x1b[2m{reply}\x1b[0m")
         if self._score is not None:
             sys.stdout.write(f"\n{self._summary()}\n")
         sys.stdout.flush()
@@ -76,8 +85,9 @@ class Transcript:
         draw = draw_module.Draw(image)
         font = font_module.load_default()
         runs = [(self._prompt, PROMPT)]
-        for piece, reward in self._pieces:
+        for piece, reward, reply in self._pieces:
             runs.append((piece, GOOD if reward > 0 else BAD if reward < 0 else NEUTRAL))
+            runs.append((reply, PROMPT))
         lines = _wrap(runs)[-(HEIGHT // LINE - 2) :]
         for row, line in enumerate(lines):
             x = 10.0

@@ -1,15 +1,29 @@
-"""Dense rewards: the score's change with each token, as potential-based shaping."""
+"""Dense rewards: the score's change with each token, as potential-based shaping.
+
+The reward before the end is ``gamma * Phi(s') - Phi(s)``; at the end the score takes the place of
+the potential of the terminal state, which is zero (Ng, Harada and Russell 1999).
+"""
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from textgym.envs.mdp import Prompt, TextMDP
+from textgym.envs.turns import Turns
+
+
+class Potential(Protocol):
+    """Pays the tokens of one episode."""
+
+    def append(self, token: int) -> float:
+        """The reward of a token after which the episode goes on."""
+
+    def finish(self, score: float) -> float:
+        """The reward of the action that ended the episode with `score`."""
 
 
 class PotentialStream:
     """Follows the potential Phi of one answer, token by token.
-
-    The reward before the end is ``gamma * Phi(s') - Phi(s)``; at the end the score takes the
-    place of the potential of the terminal state, which is zero (Ng, Harada and Russell 1999).
 
     Args:
         mdp: where decoding, scoring and gamma come from.
@@ -36,3 +50,39 @@ class PotentialStream:
     def finish(self, score: float) -> float:
         """The reward of the action that ended the episode with `score`."""
         return score - self.phi
+
+
+class TurnPotential:
+    """Follows the potential Phi of a conversation: the score of the turns that are over.
+
+    Args:
+        mdp: where scoring and gamma come from.
+        turns: the conversation.
+    """
+
+    def __init__(self, mdp: TextMDP, turns: Turns) -> None:
+        self._mdp = mdp
+        self._turns = turns
+        self._counted = 0
+        self.phi = self._score()
+
+    def _score(self) -> float:
+        return float(self._mdp.score([self._turns.transcript()], [self._turns.judged()])[0][0])
+
+    def append(self, token: int) -> float:
+        """The reward of a token after which the episode goes on; its turn is ended already."""
+        del token
+        before = self.phi
+        if len(self._turns.said) > self._counted:
+            self._counted = len(self._turns.said)
+            self.phi = self._score()
+        return self._mdp.gamma * self.phi - before
+
+    def finish(self, score: float) -> float:
+        """The reward of the action that ended the episode with `score`."""
+        return score - self.phi
+
+
+def begin_potential(mdp: TextMDP, prompt: Prompt, turns: Turns | None) -> Potential:
+    """The potential of an episode at its beginning."""
+    return PotentialStream(mdp, prompt) if turns is None else TurnPotential(mdp, turns)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from textgym.envs.draws import fold_seed
 from textgym.envs.mdp import Prompt, TextMDP
 from textgym.envs.rendering import RENDER_MODES, Transcript, check_render_mode
-from textgym.envs.shaping import PotentialStream
+from textgym.envs.shaping import Potential, begin_potential
+from textgym.envs.turns import begin_turns
 
 
 class TextGenerationEnv(gym.Env[Any, Any]):
@@ -22,6 +23,10 @@ class TextGenerationEnv(gym.Env[Any, Any]):
     The observation is the context: int64 ids [max_context], the prompt and then the answer,
     right-padded with ``metadata["pad_id"]``. An action is a token id. EOS, the token budget or an
     illegal token terminate; the last appends nothing, and what stands is scored.
+
+    In a task of several turns (`textgym.tasks.MultiTurnTask`) EOS ends the agent's turn: the
+    environment appends its reply, which ``info["reply"]`` shows, or ends the episode. Replies use
+    up the budget as the agent's tokens do.
 
     Args:
         render_mode: "ansi" (a string), "human" (prints, coloured by reward) or "rgb_array".
@@ -81,16 +86,28 @@ class TextGenerationEnv(gym.Env[Any, Any]):
     def _begin(self, index: int) -> None:
         assert self._seed is not None
         self._prompt = prompt = self.mdp.prompt(index)
+        self._actions: list[int] = []
         self._response: list[int] = []
+        self._turn_start = 0
+        self._turns = turns = begin_turns(self.mdp, prompt)
         self._done = False
         self._finish_reason: str | None = None
         self._transcript = None
         if self.render_mode is not None:
             self._transcript = Transcript(self.mdp.tokenizer, prompt.example.prompt)
-        self._potential = PotentialStream(self.mdp, prompt) if self.mdp.dense else None
+        self._potential: Potential | None = None
+        if self.mdp.dense:
+            self._potential = begin_potential(self.mdp, prompt, turns)
         self._demonstration: NDArray[np.int64] | None = None
-        if self.mdp.demonstrations:
-            self._demonstration = self.mdp.demonstration(prompt, self._seed, self._episode)
+        self._demonstrate()
+
+    def _demonstrate(self) -> None:
+        """Show what an expert would say in the turn that begins."""
+        if self.mdp.demonstrations and self._prompt is not None and self._seed is not None:
+            said = () if self._turns is None else self._turns.said
+            self._demonstration = self.mdp.demonstration(
+                self._prompt, self._seed, self._episode, said
+            )[: self.mdp.max_new_tokens - self._turn_start]
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Append a token.
@@ -108,19 +125,16 @@ class TextGenerationEnv(gym.Env[Any, Any]):
         if self._prompt is None or self._done:
             raise ResetNeeded("the episode is over: call reset() before step()")
         token = self._token(action)
-        if self.mdp.legal[token]:
-            self._response.append(token)
-        self._finish_reason = self._reason_to_end(token)
-        info: dict[str, Any] = {}
+        info = self._append(token)
         if self._finish_reason is None:
             reward = 0.0 if self._potential is None else self._potential.append(token)
         else:
             self._done = True
-            info = self._final_info(self._prompt, self._finish_reason)
+            info |= self._final_info(self._prompt, self._finish_reason)
             score = info["score"]
             reward = score if self._potential is None else self._potential.finish(score)
         if self._transcript is not None:
-            self._transcript.add(token, reward, info.get("score"))
+            self._transcript.add(token, reward, info.get("reply"), info.get("score"))
             if self.render_mode == "human":
                 self._transcript.print_last()
         return self._observation(), float(reward), self._done, False, {**self._info(), **info}
@@ -132,16 +146,40 @@ class TextGenerationEnv(gym.Env[Any, Any]):
             raise ValueError(f"an action is a token id from 0 to {vocab - 1}, not {action!r}")
         return int(action)
 
-    def _reason_to_end(self, token: int) -> str | None:
+    def _append(self, token: int) -> dict[str, Any]:
+        """Append a token and, at a turn's end, the reply; the info of the reply."""
+        self._finish_reason = None
         if not self.mdp.legal[token]:
-            return "illegal"
+            self._finish_reason = "illegal"
+            return {}
+        self._actions.append(token)
+        self._response.append(token)
+        info: dict[str, Any] = {}
         if token == self.mdp.tokenizer.eos_id:
-            return "stop"
-        return "length" if len(self._response) == self.mdp.max_new_tokens else None
+            if self._turns is None:
+                self._finish_reason = "stop"
+            else:
+                room = self.mdp.max_new_tokens - len(self._response)
+                turn = self._response[self._turn_start :]
+                appended, self._finish_reason = self._turns.end_turn(turn, room)
+                self._response += appended
+                self._turn_start = len(self._response)
+                info["reply"] = self._turns.said[-1][1]
+                if self._finish_reason is None:
+                    self._demonstrate()
+        if self._finish_reason is None and len(self._response) == self.mdp.max_new_tokens:
+            self._finish_reason = "length"
+        return info
 
     def _final_info(self, prompt: Prompt, reason: str) -> dict[str, Any]:
-        text = self.mdp.tokenizer.decode(self._response)
-        total, components = self.mdp.score([text], [prompt])
+        info: dict[str, Any] = {}
+        if self._turns is None:
+            text, judged = self.mdp.tokenizer.decode(self._response), prompt
+        else:
+            text = self._turns.transcript(self._response[self._turn_start :])
+            judged = self._turns.judged()
+            info["turns"] = tuple(self._turns.said)
+        total, components = self.mdp.score([text], [judged])
         return {
             "prompt": prompt.example.prompt,
             "text": text,
@@ -150,6 +188,7 @@ class TextGenerationEnv(gym.Env[Any, Any]):
             "references": prompt.example.references,
             "example": prompt.index,
             "finish_reason": reason,
+            **info,
         }
 
     def _observation(self) -> Any:
@@ -178,8 +217,9 @@ class TextGenerationEnv(gym.Env[Any, Any]):
         return info
 
     def _expert_action(self, demonstration: NDArray[np.int64]) -> int:
-        t = len(self._response)
-        off = self._done or t >= len(demonstration) or self._response != demonstration[:t].tolist()
+        turn = self._response[self._turn_start :]
+        t = len(turn)
+        off = self._done or t >= len(demonstration) or turn != demonstration[:t].tolist()
         return -1 if off else int(demonstration[t])
 
     def action_masks(self) -> NDArray[np.bool_]:
@@ -194,7 +234,7 @@ class TextGenerationEnv(gym.Env[Any, Any]):
             "seed": self._seed,
             "episode": self._episode,
             "example": self._prompt.index,
-            "response": list(self._response),
+            "actions": list(self._actions),
             "finish_reason": self._finish_reason,
             "np_random": self.np_random.bit_generator.state,
         }
@@ -207,14 +247,14 @@ class TextGenerationEnv(gym.Env[Any, Any]):
         """
         self._seed, self._episode = state["seed"], state["episode"]
         self._begin(state["example"])
-        self._response = list(state["response"])
+        for token in state["actions"]:
+            info = self._append(token)
+            reward = 0.0 if self._potential is None else self._potential.append(token)
+            if self._transcript is not None:
+                self._transcript.add(token, reward, info.get("reply"), None)
         self._finish_reason = state["finish_reason"]
         self._done = self._finish_reason is not None
         self.np_random.bit_generator.state = state["np_random"]
-        for token in self._response:
-            reward = 0.0 if self._potential is None else self._potential.append(token)
-            if self._transcript is not None:
-                self._transcript.add(token, reward, None)
         return self._observation(), self._info()
 
     def render(self) -> Any:

@@ -11,16 +11,20 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from textgym.envs.checks import check_actions, check_reset_mask, check_step_limit
-from textgym.envs.draws import fold_seed, seed_keys
+from textgym.envs.checks import check_actions, check_examples, check_reset_mask, check_step_limit
+from textgym.envs.draws import fold_seed
 from textgym.envs.mdp import Prompt, TextMDP
+from textgym.envs.prompts import PromptTable
 from textgym.envs.rendering import VECTOR_RENDER_MODES, Transcript, check_render_mode
-from textgym.envs.shaping import PotentialStream
-from textgym.envs.vector_info import FinalInfos, add_entries
+from textgym.envs.shaping import Potential, begin_potential
+from textgym.envs.slot_seeds import SlotSeeds
+from textgym.envs.vector_info import Entries, FinalInfos, add_entries, mask_of, row_of
+from textgym.envs.vector_turns import TurnTable
+from textgym.tasks import MultiTurnTask
 
 Slots = NDArray[np.int64]
 
-FINISH_CODES = np.array(["length", "stop", "illegal"], dtype=object)
+FINISH_CODES = np.array(["length", "stop", "illegal", "task"], dtype=object)
 
 
 class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
@@ -71,38 +75,36 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         n, width = self.num_envs, self.mdp.max_context
         self._rows = np.arange(n)
         # The last entry takes what resetting slots write, so that every step is one scatter.
-        self._flat = np.full(n * width + 1, self.mdp.tokenizer.pad_id, dtype=np.int64)
+        # 32 bits, since a step's time goes into moving memory.
+        self._flat = np.full(n * width + 1, self.mdp.tokenizer.pad_id, dtype=np.int32)
         self._tokens = self._view()  # The contexts [N, max_context].
         self._offsets = self._rows * width
-        self._columns = np.arange(width)
         # Where in `_flat` each slot's next token goes, and where its budget ends.
         self._ends = np.zeros(n, dtype=np.int64)
         self._limits = np.zeros(n, dtype=np.int64)
         self._elapsed = np.zeros(n, dtype=np.int64)
         self._done = np.zeros(n, dtype=np.bool_)
         self._begun = False
-        self._seeds = np.zeros(n, dtype=np.uint64)
-        self._keys = np.zeros(n, dtype=np.uint64)
-        self._episodes = np.zeros(n, dtype=np.uint64)
-        self._prompts: list[Prompt] = cast("list[Prompt]", [None] * n)
-        self._potentials: list[PotentialStream] = cast("list[PotentialStream]", [None] * n)
+        self._seeds = SlotSeeds(n)
+        self._table = PromptTable(self.mdp, n)
+        self._shown = np.zeros(n, dtype=np.int64)  # The row of each slot's prompt in the table.
+        self._turns: TurnTable | None = None
+        if isinstance(self.mdp.task, MultiTurnTask):
+            self._turns = TurnTable(self.mdp, n)
+        self._potentials: list[Potential] = cast("list[Potential]", [None] * n)
         self._transcripts: list[Transcript] = cast("list[Transcript]", [None] * n)
         self._demonstrations = np.full((n, self.mdp.max_new_tokens + 1), -1, dtype=np.int64)
         self._on_reference = np.zeros(n, dtype=np.bool_)
-        self._followed = self.mdp.dense or self.mdp.demonstrations or self.render_mode is not None
+        watched = self.render_mode is not None or self._turns is not None
+        self._followed = self.mdp.dense or self.mdp.demonstrations or watched
         self._true = np.ones(n, dtype=np.bool_)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._tokens = self._view()  # A copy of the view would not follow `_flat`.
 
-    def _view(self) -> NDArray[np.int64]:
+    def _view(self) -> NDArray[np.int32]:
         return self._flat[:-1].reshape(self.num_envs, -1)
-
-    @property
-    def _lengths(self) -> NDArray[np.int64]:
-        """The number of tokens of each context, int64 [N]."""
-        return self._ends - self._offsets
 
     @property
     def _answered(self) -> NDArray[np.int64]:
@@ -126,11 +128,13 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         """
         options = options or {}
         slots = self._reset_slots(options.get("reset_mask"))
-        self._seed_slots(seed, slots)
-        chosen = options.get("example")
-        self._begin(slots, None if chosen is None else self._chosen(chosen, slots))
+        if not isinstance(seed, (Sequence, np.ndarray)):
+            super().reset(seed=None if seed is None else fold_seed(seed))
+        draw = None if self._begun else lambda: int(self.np_random.integers(2**63))
+        self._seeds.assign(seed, slots, draw)
+        self._begin(slots, check_examples(options.get("example"), slots, self.mdp, self.num_envs))
         self._begun = True
-        return self._observations(), self._infos(self._mask_of(slots))
+        return self._observations(), self._infos(mask_of(slots, self.num_envs))
 
     def _reset_slots(self, mask: Any) -> Slots:
         if mask is None:
@@ -140,64 +144,42 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
             raise ResetNeeded("the first reset() must reset every slot")
         return slots
 
-    def _seed_slots(self, seed: int | Sequence[int | None] | None, slots: Slots) -> None:
-        if isinstance(seed, (Sequence, np.ndarray)):
-            seeds = list(seed)
-        else:
-            start = None if seed is None else fold_seed(seed)
-            super().reset(seed=seed)
-            seeds = [None if start is None else start + i for i in range(self.num_envs)]
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"{len(seeds)} seeds were passed for num_envs={self.num_envs}")
-        for slot in slots.tolist():
-            given = seeds[slot]
-            if given is None and self._begun:
-                self._episodes[slot] += np.uint64(1)
-                continue
-            number = fold_seed(given) if given is not None else self.np_random.integers(2**63)
-            self._seeds[slot], self._episodes[slot] = number, 0
-        self._keys = seed_keys(self._seeds)
-
-    def _chosen(self, chosen: Any, slots: Slots) -> list[int]:
-        given = [chosen] * self.num_envs if np.ndim(chosen) == 0 else list(chosen)
-        if len(given) != self.num_envs:
-            raise ValueError(
-                f'options["example"] has {len(given)} entries for num_envs={self.num_envs}'
-            )
-        return [self.mdp.check_index(given[slot]) for slot in slots.tolist()]
-
     def _begin(self, slots: Slots, indices: list[int] | None = None) -> None:
         """Start an episode in these slots: draw the example, lay the prompt, reset the counters."""
         if indices is None:
-            indices = self.mdp.example_indices(self._keys[slots], self._episodes[slots])
-        contexts = self._tokens
-        contexts[slots] = self.mdp.tokenizer.pad_id
-        prompts = list(map(self.mdp.prompt, indices))
-        numbers = slots.tolist()
-        for slot, prompt in zip(numbers, prompts, strict=True):
-            self._prompts[slot] = prompt
-            contexts[slot, : prompt.length] = prompt.tokens
-        self._ends[slots] = self._offsets[slots] + [prompt.length for prompt in prompts]
-        for slot, prompt in zip(numbers, prompts, strict=True) if self._followed else ():
-            self._follow(slot, prompt)
+            indices = (self._seeds.draws(slots) % np.uint64(self.mdp.num_examples)).tolist()
+        rows = self._shown[slots] = self._table.find(indices, self._shown)
+        self._tokens[slots] = self._table.contexts[rows]
+        self._ends[slots] = self._offsets[slots] + self._table.lengths[rows]
         self._limits[slots] = self._ends[slots] + self.mdp.max_new_tokens
+        if self._followed:
+            prompts = self._table.prompts[rows].tolist()
+            for slot, prompt in zip(slots.tolist(), prompts, strict=True):
+                self._follow(slot, prompt)
         self._elapsed[slots] = 0
         self._done[slots] = False
 
     def _follow(self, slot: int, prompt: Prompt) -> None:
         """Start what is kept a slot only where it is asked for."""
+        if self._turns is not None:
+            self._turns.begin(slot, prompt, int(self._ends[slot]))
         if self.mdp.dense:
-            self._potentials[slot] = PotentialStream(self.mdp, prompt)
+            turns = None if self._turns is None else self._turns.turns[slot]
+            self._potentials[slot] = begin_potential(self.mdp, prompt, turns)
         if self.mdp.demonstrations:
             self._demonstrate(slot, prompt)
         if self.render_mode is not None:
             self._transcripts[slot] = Transcript(self.mdp.tokenizer, prompt.example.prompt)
 
     def _demonstrate(self, slot: int, prompt: Prompt) -> None:
-        seed, episode = int(self._seeds[slot]), int(self._episodes[slot])
-        tokens = self.mdp.demonstration(prompt, seed, episode)
+        """Lay out what an expert would say in the slot's turn that begins."""
+        seed, episode = int(self._seeds.seeds[slot]), int(self._seeds.episodes[slot])
+        said = () if self._turns is None else self._turns.turns[slot].said
+        tokens = self.mdp.demonstration(prompt, seed, episode, said)
+        start = int(self._answered[slot])
+        tokens = tokens[: self.mdp.max_new_tokens - start]
         self._demonstrations[slot] = -1
-        self._demonstrations[slot, : len(tokens)] = tokens
+        self._demonstrations[slot, start : start + len(tokens)] = tokens
         self._on_reference[slot] = True
 
     def step(
@@ -218,8 +200,12 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         resetting = self._slots_to_reset()
         tokens = check_actions(actions, self.num_envs, self.mdp.tokenizer, resetting)
         legal = self.mdp.legal[tokens]
-        ended = (tokens == self.mdp.tokenizer.eos_id) | ~legal
+        stopped = tokens == self.mdp.tokenizer.eos_id
         self._append(tokens, legal, resetting)
+        replies: Entries | None = None
+        if self._turns is not None:
+            stopped, replies = self._reply(self._turns, stopped, resetting)
+        ended = stopped | ~legal
         ended |= self._ends == self._limits
         truncated = self._time_is_up()
         if resetting.size:
@@ -227,8 +213,8 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         final = self._final_infos(ended.nonzero()[0], tokens) if ended.any() else None
         rewards = self._rewards(tokens, ended, resetting, final)
         if self.render_mode is not None:
-            self._write(tokens, rewards, resetting, final)
-        infos = self._advance(resetting, ended | truncated, final)
+            self._write(tokens, rewards, resetting, replies, final)
+        infos = self._advance(resetting, ended | truncated, replies, final)
         return self._observations(), rewards, ended, truncated, infos
 
     def _slots_to_reset(self) -> Slots:
@@ -254,6 +240,21 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
             illegal = (~legal).nonzero()[0]
             self._ends[illegal] -= 1
             self._flat[self._ends[illegal]] = self.mdp.tokenizer.pad_id
+
+    def _reply(
+        self, turns: TurnTable, stopped: NDArray[np.bool_], resetting: Slots
+    ) -> tuple[NDArray[np.bool_], Entries | None]:
+        """Append the replies to the turns that `stopped`; which episodes that ends, bool [N]."""
+        stopped[resetting] = False
+        slots = stopped.nonzero()[0]
+        if not slots.size:
+            return stopped, None
+        texts, over = turns.end_turns(slots, self._flat, self._ends, self._limits)
+        stopped[slots] = over
+        if self.mdp.demonstrations:
+            for slot in slots[~over].tolist():
+                self._demonstrate(slot, self._table.prompts[self._shown[slot]])
+        return stopped, Entries(slots, {"reply": np.array(texts, dtype=object)})
 
     def _time_is_up(self) -> NDArray[np.bool_]:
         if self.max_episode_steps is None:
@@ -281,65 +282,78 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         return rewards
 
     def _final_infos(self, slots: Slots, tokens: NDArray[np.int64]) -> FinalInfos:
-        ended = slots.tolist()
-        prompts = [self._prompts[slot] for slot in ended]
-        limits = self._limits[slots] - self.mdp.max_new_tokens
-        starts, lengths = limits - self._offsets[slots], self._ends[slots] - limits
-        answered = (self._columns - starts[:, None]).view(np.uint64) < lengths[:, None].view(
-            np.uint64
-        )
-        answers = self._tokens[slots][answered]
-        texts = self.mdp.tokenizer.decode_batch(answers, lengths.tolist())
+        rows, last = self._shown[slots], tokens[slots]
+        stopped = last == self.mdp.tokenizer.eos_id
+        extra: dict[str, NDArray[Any]] = {}
+        if self._turns is None:
+            texts, prompts = self._texts(slots), self._table.prompts[rows].tolist()
+        else:
+            texts, prompts, said = self._turns.finished(slots, self._flat, self._ends)
+            stopped, extra = 3 * self._turns.over[slots], {"turns": said}
         scores, components = self.mdp.score(texts, prompts)
-        last = tokens[slots]
-        codes = (last == self.mdp.tokenizer.eos_id) + 2 * ~self.mdp.legal[last]
-        reasons = FINISH_CODES[codes].tolist()
-        return FinalInfos(slots, prompts, texts, scores, components, reasons)
+        entries = {
+            "prompt": self._table.texts[rows],
+            "text": np.array(texts, dtype=object),
+            "score": scores,
+            **components,
+            "references": self._table.references[rows],
+            "example": self._table.indices[rows],
+            "finish_reason": FINISH_CODES[stopped + 2 * ~self.mdp.legal[last]],
+            **extra,
+        }
+        return FinalInfos(slots, entries, scores)
+
+    def _texts(self, slots: Slots) -> list[str]:
+        """The answers of some slots."""
+        ends = self._ends[slots]
+        starts = self._limits[slots] - self.mdp.max_new_tokens
+        spans = zip(starts.tolist(), ends.tolist(), strict=True)
+        answers = np.concatenate([self._flat[start:end] for start, end in spans], dtype=np.int64)
+        return self.mdp.tokenizer.decode_batch(answers, (ends - starts).tolist())
 
     def _advance(
-        self, resetting: Slots, done: NDArray[np.bool_], final: FinalInfos | None
+        self,
+        resetting: Slots,
+        done: NDArray[np.bool_],
+        replies: Entries | None,
+        final: FinalInfos | None,
     ) -> dict[str, Any]:
         """Autoreset, and the infos of this step in Gymnasium's vector form."""
         infos: dict[str, Any] = {}
-        if self.autoreset_mode is not AutoresetMode.SAME_STEP:
+        same_step = self.autoreset_mode is AutoresetMode.SAME_STEP
+        if replies is not None:
+            add_entries(infos, replies.where(~done) if same_step else replies, self.num_envs)
+        if not same_step:
             if resetting.size:
                 self._restart(resetting)
             self._done = done
             if final is not None:
-                add_entries(infos, final.entries(), final.slots, self.num_envs)
+                add_entries(infos, final, self.num_envs)
         elif done.any():
             slots = np.flatnonzero(done)
             observations, inner = self._observations(), self._infos(done)
+            if replies is not None:
+                add_entries(inner, replies.where(done), self.num_envs)
             if final is not None:
-                add_entries(inner, final.entries(), final.slots, self.num_envs)
+                add_entries(inner, final, self.num_envs)
             infos["final_info"], infos["_final_info"] = inner, done.copy()
             infos["final_obs"] = np.full(self.num_envs, None, dtype=object)
             for slot in slots.tolist():
-                infos["final_obs"][slot] = self._row(observations, slot)
+                infos["final_obs"][slot] = row_of(observations, slot)
             infos["_final_obs"] = done.copy()
             self._restart(slots)
         infos.update(self._infos(self._true))
         return infos
 
     def _restart(self, slots: Slots) -> None:
-        self._episodes[slots] += np.uint64(1)
+        self._seeds.episodes[slots] += np.uint64(1)
         self._begin(slots)
 
-    def _row(self, observations: Any, slot: int) -> Any:
-        if isinstance(observations, dict):
-            return {key: values[slot].copy() for key, values in observations.items()}
-        return observations[slot].copy()
-
-    def _mask_of(self, slots: Slots) -> NDArray[np.bool_]:
-        mask = np.zeros(self.num_envs, dtype=np.bool_)
-        mask[slots] = True
-        return mask
-
     def _observations(self) -> Any:
-        ids = self._tokens.copy()
+        ids = self._tokens.astype(np.int64)
         if not self.mdp.dict_observation:
             return ids
-        attention = np.arange(self.mdp.max_context) < self._lengths[:, None]
+        attention = np.arange(self.mdp.max_context) < (self._ends - self._offsets)[:, None]
         masks = np.repeat(self.mdp.legal[None], self.num_envs, axis=0)
         return {"input_ids": ids, "attention_mask": attention, "action_mask": masks}
 
@@ -362,13 +376,17 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         tokens: NDArray[np.int64],
         rewards: NDArray[np.float64],
         resetting: Slots,
+        replies: Entries | None,
         final: FinalInfos | None,
     ) -> None:
         skipped = set(resetting.tolist())
         ended = {} if final is None else dict(zip(final.slots.tolist(), final.scores, strict=True))
+        said = {} if replies is None else replies.by_slot("reply")
         for slot in self._rows.tolist():
             if slot not in skipped:
-                self._transcripts[slot].add(int(tokens[slot]), rewards[slot], ended.get(slot))
+                self._transcripts[slot].add(
+                    int(tokens[slot]), rewards[slot], said.get(slot), ended.get(slot)
+                )
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame a slot: strings for "ansi", uint8 [H, W, 3] for "rgb_array", else None."""

@@ -1,57 +1,74 @@
-"""Final infos of finished episodes, in Gymnasium's vector form: arrays with ``_key`` masks."""
+"""Infos of some slots in Gymnasium's vector form: arrays of all slots with ``_key`` masks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.envs.mdp import Prompt
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """What some slots tell in one step.
+
+    Attributes:
+        slots: The slots, int64 [n].
+        values: By key, an array [n] of numbers or objects, aligned with the slots.
+    """
+
+    slots: NDArray[np.int64]
+    values: Mapping[str, NDArray[Any]]
+
+    def where(self, chosen: NDArray[np.bool_]) -> Entries:
+        """The entries of those slots that are chosen, bool [N]."""
+        kept = chosen[self.slots]
+        values = {key: array[kept] for key, array in self.values.items()}
+        return Entries(self.slots[kept], values)
+
+    def by_slot(self, key: str) -> dict[int, Any]:
+        """The values of a key by slot."""
+        return dict(zip(self.slots.tolist(), self.values[key].tolist(), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
-class FinalInfos:
-    """What the slots that ended in one step tell; every sequence is aligned with `slots`, [n]."""
+class FinalInfos(Entries):
+    """What the slots that ended in one step tell.
 
-    slots: NDArray[np.int64]
-    prompts: Sequence[Prompt]
-    texts: Sequence[str]
+    Attributes:
+        scores: The scores, float64 [n].
+    """
+
     scores: NDArray[np.float64]
-    components: Mapping[str, NDArray[np.float64]]
-    reasons: Sequence[str]
-
-    def entries(self) -> dict[str, Any]:
-        """The infos by key: numeric arrays, or sequences of objects, [n] each."""
-        return {
-            "prompt": [prompt.example.prompt for prompt in self.prompts],
-            "text": self.texts,
-            "score": self.scores,
-            **self.components,
-            "references": [prompt.example.references for prompt in self.prompts],
-            "example": np.array([prompt.index for prompt in self.prompts], dtype=np.int64),
-            "finish_reason": self.reasons,
-        }
 
 
-def add_entries(
-    infos: dict[str, Any], entries: Mapping[str, Any], slots: NDArray[np.int64], num_envs: int
-) -> None:
+def add_entries(infos: dict[str, Any], entries: Entries, num_envs: int) -> None:
     """Spread values of some slots over arrays of all slots, as `VectorEnv._add_info` does.
 
-    The keys share one mask array.
+    The keys share one mask array. No entries add no keys.
     """
-    numbers = slots.tolist()
+    slots = entries.slots
+    if not slots.size:
+        return
+    mask = mask_of(slots, num_envs)
+    for key, values in entries.values.items():
+        make = np.empty if values.dtype == object else np.zeros  # Empty objects are None.
+        spread = make(num_envs, dtype=values.dtype)
+        spread[slots] = values
+        infos[key], infos[f"_{key}"] = spread, mask
+
+
+def mask_of(slots: NDArray[np.int64], num_envs: int) -> NDArray[np.bool_]:
+    """True for these slots; bool [N]."""
     mask = np.zeros(num_envs, dtype=np.bool_)
     mask[slots] = True
-    for key, values in entries.items():
-        if isinstance(values, np.ndarray):
-            spread = np.zeros(num_envs, dtype=values.dtype)
-            spread[slots] = values
-        else:
-            spread = np.empty(num_envs, dtype=object)
-            for slot, value in zip(numbers, values, strict=True):
-                spread[slot] = value
-        infos[key], infos[f"_{key}"] = spread, mask
+    return mask
+
+
+def row_of(observations: Any, slot: int) -> Any:
+    """A copy of one slot's observation, out of an array or a dict of arrays."""
+    if isinstance(observations, dict):
+        return {key: values[slot].copy() for key, values in observations.items()}
+    return observations[slot].copy()

@@ -1,0 +1,65 @@
+"""Each slot's seed and episode number, from which its examples are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textgym.envs.draws import draw_uint64, fold_seed, seed_keys
+
+
+class SlotSeeds:
+    """The seeds of a vector environment's slots.
+
+    Args:
+        num_envs: The number of slots N.
+
+    Attributes:
+        seeds: uint64 [N].
+        episodes: The number of each slot's episode since it was seeded, uint64 [N].
+    """
+
+    def __init__(self, num_envs: int) -> None:
+        self.seeds = np.zeros(num_envs, dtype=np.uint64)
+        self.episodes = np.zeros(num_envs, dtype=np.uint64)
+        self._keys = seed_keys(self.seeds)
+
+    def assign(
+        self,
+        seed: int | Sequence[int | None] | None,
+        slots: NDArray[np.int64],
+        draw: Callable[[], int] | None,
+    ) -> None:
+        """Give slots their seeds.
+
+        Args:
+            seed: For the first slot, the others get the numbers after it; or one for each slot.
+                None goes on with the slot's next episode.
+            slots: Which slots, int64 [n].
+            draw: Where a slot's seed comes from when none is given; None: it has one already.
+
+        Raises:
+            ValueError: If there are not N seeds, or one is no seed.
+        """
+        num_envs = len(self.seeds)
+        if isinstance(seed, (Sequence, np.ndarray)):
+            seeds = list(seed)
+        else:
+            start = None if seed is None else fold_seed(seed)
+            seeds = [None if start is None else start + i for i in range(num_envs)]
+        if len(seeds) != num_envs:
+            raise ValueError(f"{len(seeds)} seeds were passed for num_envs={num_envs}")
+        for slot in slots.tolist():
+            given = seeds[slot]
+            if given is None and draw is None:
+                self.episodes[slot] += np.uint64(1)
+                continue
+            number = fold_seed(given) if given is not None or draw is None else draw()
+            self.seeds[slot], self.episodes[slot] = number, 0
+        self._keys = seed_keys(self.seeds)
+
+    def draws(self, slots: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """A number for the episode of each of some slots, from which its example follows."""
+        return draw_uint64(self._keys[slots], self.episodes[slots], 0)
