@@ -31,6 +31,14 @@ class Row:
 TABLE = (
     Row("textgym/Text-v0", "pairs", "bleu", 64, 64, "answer the prompts of a file of pairs"),
     Row("textgym/Translation-v0", "translation", "bleu", 64, 64, "translate English to German"),
+    Row(
+        "textgym/Recommendation-v0",
+        "recommendation",
+        "ndcg",
+        None,
+        None,
+        "rank films for a user by a few ratings",
+    ),
     Row("textgym/Copy-v0", "copy", "token_accuracy", None, None, "repeat a row of symbols"),
     Row("textgym/Reverse-v0", "reverse", "token_accuracy", None, None, "repeat a row backwards"),
     Row("textgym/Sort-v0", "sort", "token_accuracy", None, None, "repeat a row in order"),

@@ -22,6 +22,7 @@ REWARDS: dict[str, str] = {
     "rouge_l": "textgym.rewards.rouge:RougeL",
     "exact_match": "textgym.rewards.matching:ExactMatch",
     "token_accuracy": "textgym.rewards.matching:TokenAccuracy",
+    "ndcg": "textgym.rewards.ranking:Ndcg",
     "length": "textgym.rewards.constraints:Length",
     "coverage": "textgym.rewards.constraints:Coverage",
     "constant": "textgym.rewards.controls:Constant",

@@ -34,6 +34,7 @@ TASKS: dict[str, str] = {
     "tiny": "textgym.tasks.tiny:TinyTask",
     "translation": "textgym.tasks.translation:TranslationTask",
     "pairs": "textgym.tasks.pairs:PairsTask",
+    "recommendation": "textgym.tasks.recommendation:RecommendationTask",
 }
 """The bundled tasks: name -> "module:Class". A new task is one file and a row here."""
 
