@@ -88,7 +88,7 @@ LAYERS = {
         {"tokenizers"},
         {"tasks"},
         {"rewards"},
-        {"envs"},
+        {"envs", "testing"},
         {"registration"},
         {"score", "play"},
         {"cli"},
