@@ -11,6 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from textgym.envs.draws import draw_one
+from textgym.envs.scales import find_scale
 from textgym.rewards import Reward, Stream, load_reward
 from textgym.tasks import Example, MultiTurnTask, Task, load_task
 from textgym.tokenizers import Tokenizer, load_tokenizer
@@ -124,6 +125,7 @@ class TextMDP:
         self.mask_in_info = mask_in_info
         self.demonstrations = demonstrations
         self.legal = _legal_actions(self.tokenizer)
+        self.scale = find_scale(self.task, self.reward)
         self._prompts: dict[int, Prompt] = {}
 
     @property
@@ -224,6 +226,8 @@ class TextMDP:
     ) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
         """Scores and components of finished texts, float64 [n] each.
 
+        On the bundled tasks the components also hold "normalized_score"; see `Scale.normalize`.
+
         Raises:
             RewardError: when the reward raises or gives anything but n finite numbers.
         """
@@ -242,6 +246,8 @@ class TextMDP:
             if values is not total:
                 self._check_scores(name, values, texts, prompts)
         self._check_scores(self.reward.name, total, texts, prompts)
+        if self.scale is not None:
+            components["normalized_score"] = self.scale.normalize(total)
         return total, components
 
     def stream(self, prompt: Prompt) -> Stream:

@@ -47,6 +47,11 @@ class Task(ABC):
     name: str
     tokenizer: Any = None
 
+    @property
+    def variant(self) -> str:
+        """The name and all that changes how hard the task is, such as "translation/medium"."""
+        return self.name
+
     @abstractmethod
     def num_examples(self, split: str) -> int:
         """Return how many examples a split has.
@@ -111,6 +116,11 @@ class ProceduralTask(Task):
             raise ValueError(f"the seed of task {self.name!r} must be >= 0, not {seed}")
         self.level = chosen
         self.seed = seed
+
+    @property
+    def variant(self) -> str:
+        """The name and the level; a subclass adds what else makes it easier or harder."""
+        return f"{self.name}/{self.level}"
 
     @abstractmethod
     def generate(self, rng: np.random.Generator) -> Example:

@@ -53,6 +53,13 @@ class SymbolTask(ProceduralTask):
         self.max_prompt_tokens = self.lengths[1] + 1  # with "="
         self.max_new_tokens = self.lengths[1] + 1  # with EOS
 
+    @property
+    def variant(self) -> str:
+        """The name, the level, and the alphabet and the lengths where they are not the level's."""
+        usual = self.alphabet == ascii_lowercase[:8] and self.lengths == LENGTHS[self.level]
+        low, high = self.lengths
+        return super().variant if usual else f"{self.name}/{len(self.alphabet)}x{low}-{high}"
+
     def generate(self, rng: np.random.Generator) -> Example:
         """Draw one prompt and answer it."""
         length = rng.integers(self.lengths[0], self.lengths[1] + 1)
