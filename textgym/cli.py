@@ -128,7 +128,8 @@ def table() -> list[str]:
             f"{level}*" if level == getattr(task, "level", None) else level
             for level in getattr(task, "levels", ())
         )
-        rows.append((row.id, row.reward, str(prompt), str(answer), levels or "-", row.description))
+        reward = load_reward(row.reward).name
+        rows.append((row.id, reward, str(prompt), str(answer), levels or "-", row.description))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gymnasium.envs.registration import register, registry
@@ -14,7 +15,7 @@ class Row:
     Attributes:
         id: the environment id, namespace included.
         task: the default task's name.
-        reward: the default reward's name.
+        reward: the default reward: a name, or names and their weights.
         max_prompt_tokens: the longest prompt, in tokens; None for the task's own limit.
         max_new_tokens: the answer's budget, EOS included, in tokens; None likewise.
         description: what the agent does, in one line.
@@ -22,7 +23,7 @@ class Row:
 
     id: str
     task: str
-    reward: str
+    reward: str | Mapping[str, float]
     max_prompt_tokens: int | None
     max_new_tokens: int | None
     description: str
@@ -32,12 +33,36 @@ TABLE = (
     Row("textgym/Text-v0", "pairs", "bleu", 64, 64, "answer the prompts of a file of pairs"),
     Row("textgym/Translation-v0", "translation", "bleu", 64, 64, "translate English to German"),
     Row(
+        "textgym/Summarization-v0",
+        "summarization",
+        {"rouge_l": 0.5, "key_facts": 0.5},
+        None,
+        None,
+        "sum up a report of a match, a meeting, a day or a quarter",
+    ),
+    Row(
         "textgym/Recommendation-v0",
         "recommendation",
         "ndcg",
         None,
         None,
         "rank films for a user by a few ratings",
+    ),
+    Row(
+        "textgym/Arithmetic-v0",
+        "arithmetic",
+        {"answer": 0.6, "working": 0.3, "answer_format": 0.1},
+        None,
+        None,
+        "solve a word problem, with the working",
+    ),
+    Row(
+        "textgym/Wordle-v0",
+        "wordle",
+        {"outcome:solved": 0.5, "outcome:valid": 0.3, "outcome:guesses": 0.2},
+        None,
+        None,
+        "find a hidden word of a list, guess by guess",
     ),
     Row("textgym/Copy-v0", "copy", "token_accuracy", None, None, "repeat a row of symbols"),
     Row("textgym/Reverse-v0", "reverse", "token_accuracy", None, None, "repeat a row backwards"),

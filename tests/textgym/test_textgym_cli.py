@@ -50,7 +50,7 @@ def test_list_shows_every_environment(capsys: pytest.CaptureFixture[str]) -> Non
     assert code == 0
     for row in TABLE:
         (line,) = [line for line in lines if line.startswith(f"{row.id} ")]
-        assert row.reward in line and line.endswith(row.description)
+        assert load_reward(row.reward).name in line and line.endswith(row.description)
     assert "4       4       easy*, medium, hard" in next(x for x in lines if "Copy-v0" in x)
 
 

@@ -33,8 +33,12 @@ TASKS: dict[str, str] = {
     "sort": "textgym.tasks.symbols:SortTask",
     "tiny": "textgym.tasks.tiny:TinyTask",
     "translation": "textgym.tasks.translation:TranslationTask",
+    "story": "textgym.tasks.story:StoryTask",
     "pairs": "textgym.tasks.pairs:PairsTask",
+    "summarization": "textgym.tasks.summarization:SummarizationTask",
     "recommendation": "textgym.tasks.recommendation:RecommendationTask",
+    "arithmetic": "textgym.tasks.arithmetic:ArithmeticTask",
+    "wordle": "textgym.tasks.wordle:WordleTask",
 }
 """The bundled tasks: name -> "module:Class". A new task is one file and a row here."""
 
