@@ -345,7 +345,11 @@ MATCH = SimpleNamespace(
         # unsupported: another player, another club, other numbers
         ("Norton beat Corby 2-1, and Lind scored the winning goal.", 1 / 3),
         ("Norton beat Kelby 2-1, and Kerr scored the winning goal.", 1 / 3),
-        ("Norton beat Corby 2-0, and Kerr scored the winning goal.", 1 / 3),
+        (
+            "Norton beat Corby 2-0, and Kerr scored the winning goal.",
+            1 / 3 * 0.9,
+        ),  # "2-0" is strange
+        ("Norton beat Corby 2-0.", 0),
         ("Norton beat Corby 2-1 after 17 minutes.", 1 / 3),
         ("Norton beat Corby 2-1 on day three.", 1 / 3),
         # who is between: another candidate, "by", too many words, another sentence

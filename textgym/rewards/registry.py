@@ -23,6 +23,7 @@ REWARDS: dict[str, str] = {
     "exact_match": "textgym.rewards.matching:ExactMatch",
     "token_accuracy": "textgym.rewards.matching:TokenAccuracy",
     "ndcg": "textgym.rewards.ranking:Ndcg",
+    "key_facts": "textgym.rewards.summary:KeyFacts",
     "length": "textgym.rewards.constraints:Length",
     "coverage": "textgym.rewards.constraints:Coverage",
     "constant": "textgym.rewards.controls:Constant",
