@@ -17,7 +17,7 @@ MONEY = Kind(
     starts=(
         "{P} had {a} dollars.",
         "{P} started with {a} dollars.",
-        "There were {a} dollars in the purse of {P}.",
+        "There were {a} dollars in {P}'s purse.",
     ),
     products=(
         "{P} saved {m} dollars a week for {k} weeks.",

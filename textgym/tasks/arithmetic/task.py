@@ -52,7 +52,7 @@ class ArithmeticTask(ProceduralTask):
 
     The default reward is 0.6 "answer" (right or not) + 0.3 "working" (the share of the equations
     needed, less what else is there) + 0.1 "answer_format". The expert is the first reference, which
-    scores 1. Always to answer the most frequent number scores 0.08, 0.06 and 0.09 at easy, medium
+    scores 1. Always to answer the most frequent number scores 0.09, 0.06 and 0.09 at easy, medium
     and hard; random tokens score 0.
 
     Args:
