@@ -69,7 +69,7 @@ WITHIN = (
     "there are {days} days left for the work.",
     "the members set {days} days for the work.",
 )
-PUT_OFF = ("the work was due on {early} at first.", "then the date was put off by {delay} days.")
+PUT_OFF = ("the work was due on {early} at first.", "the date was later put off by {delay} days.")
 
 ASIDES = (
     "{writer} took the minutes.",

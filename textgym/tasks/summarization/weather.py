@@ -39,7 +39,10 @@ READINGS = (
     "the thermometer showed {degrees} at {hour}.",
     "the reading at {hour} was {degrees}.",
 )
-RISE = ("by {hour} it was {rise} warmer.", "it got {rise} warmer by {hour}.")
+RISE = (
+    "by {hour} it was {rise} warmer than at {early}.",
+    "at {hour} it was {rise} warmer than at {early}.",
+)
 FALL = ("by {hour} it was {fall} colder again.", "at {hour} it was {fall} colder again.")
 
 ASIDES = (
@@ -163,7 +166,7 @@ def _temperatures(draws: Draws, high: int, *, relative: bool) -> list[str]:
     if relative:
         return [
             draws.pick(READINGS).format(hour=early, degrees=degrees(high - rise)),
-            draws.pick(RISE).format(hour=warm, rise=degrees(rise)),
+            draws.pick(RISE).format(hour=warm, rise=degrees(rise), early=early),
             draws.pick(FALL).format(hour=late, fall=degrees(fall)),
         ]
     readings = ((early, high - rise), (warm, high), (late, high - fall))
