@@ -18,6 +18,7 @@ from textgym.tasks.arithmetic.more_kinds import KINDS
 from textgym.tasks.arithmetic.solve import Step, Term, ways, written
 from textgym.tasks.arithmetic.teller import LIMITS
 from textgym.tasks.base import SPLITS, Example
+from textgym.testing import check_reward, check_task
 from textgym.tokenizers import load_tokenizer
 
 LEVELS = ArithmeticTask.levels
@@ -310,3 +311,10 @@ def test_rewards_combine_by_name() -> None:
     reward = load_reward(WEIGHTS)
     assert reward([example.references[0]], [example])[0] == pytest.approx(1.0)
     assert set(reward.components(["x"], [example])) == set(WEIGHTS)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_task_and_rewards_keep_the_contract(level: str) -> None:
+    check_task("arithmetic", level=level, samples=30)
+    for name in (*WEIGHTS, WEIGHTS):
+        check_reward(name, examples(level, 5))

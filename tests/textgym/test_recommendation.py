@@ -16,6 +16,7 @@ from textgym.tasks.base import SPLITS, Example
 from textgym.tasks.recommendation import RecommendationTask
 from textgym.tasks.recommendation.catalogue import GENRES, WORDS, catalogue
 from textgym.tasks.recommendation.task import NOISE, SPREAD
+from textgym.testing import check_reward, check_task
 from textgym.tokenizers import load_tokenizer
 
 LEVELS = RecommendationTask.levels
@@ -257,3 +258,9 @@ def test_ndcg_says_what_is_missing(metadata: dict, message: str) -> None:
     example = SimpleNamespace(prompt="p", references=(), metadata=metadata)
     with pytest.raises(ValueError, match=f"'ndcg'.*{message}"):
         NDCG(["a"], [example])
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_task_and_reward_keep_the_contract(level: str) -> None:
+    check_task("recommendation", level=level, samples=30)
+    check_reward("ndcg", examples(level, 5))
