@@ -91,7 +91,7 @@ def test_form_of_prompts_and_references(level: str, low: int, high: int) -> None
         assert example.prompt[-1] == "\n"
         assert "\n" not in sentence
         assert low <= len(sentence.split()) <= high
-        assert example.metadata == {"level": level, "english": sentence}
+        assert example.metadata == {"level": level, "direction": "en-de", "english": sentence}
         assert 1 <= len(example.references) <= 6
         assert len(set(example.references)) == len(example.references)
         several += len(example.references) > 1

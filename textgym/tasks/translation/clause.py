@@ -1,167 +1,27 @@
-"""One clause: what is said once, and how English and German say it."""
+"""One clause in both languages: its English is inherited, its German is said here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from textgym.tasks.english import BE_PAST, BE_PRESENT
-from textgym.tasks.english import Verb as EnglishVerb
 from textgym.tasks.translation import german
-from textgym.tasks.translation.lexicon import Frame, Government, Words
+from textgym.tasks.translation.english_clause import EnglishClause, Modal
+from textgym.tasks.translation.lexicon import Government, Words
 from textgym.tasks.translation.phrases import (
     SECOND,
-    THIRD,
     NounPhrase,
     Phrase,
-    PrepositionalPhrase,
     join_preposition,
     negatable,
 )
 from textgym.tasks.translation.style import Style
 
-
-@dataclass(frozen=True, slots=True)
-class Modal:
-    """A modal verb: what stands before the English infinitive, and the German verbs for it.
-
-    `english` is "can" for a verb that is its own auxiliary, or the forms of one that takes "do":
-    "want to", "wants to" and so on are built from `chain`.
-    """
-
-    auxiliary: str
-    chain: EnglishVerb | None
-    german: tuple[str, ...]
-    past: bool = False
-
-
-GERADE = Words("", ("gerade",))
+__all__ = ["Clause", "Modal"]
 
 
 @dataclass(slots=True)
-class Clause:
-    """A subject, what it does, and all that surrounds it.
-
-    Attributes:
-        tense: "present", "progressive", "past", "was doing", "perfect", "pluperfect", "future" or
-            "modal".
-        negation: "", "not", "not yet" or "never".
-        adverb: "often", "already", "gladly" and their like.
-        goal: Where to, where, or a predicate: what German puts last in the middle field.
-        dated: Whether the sentence says elsewhere when this happens.
-        written: Whether the preterite is the first choice for the past.
-    """
-
-    subject: NounPhrase
-    frame: Frame
-    tense: str
-    object: NounPhrase | Words | None = None
-    receiver: NounPhrase | None = None
-    modal: Modal | None = None
-    negation: str = ""
-    adverb: Words | None = None
-    time: Words | None = None
-    time_first: bool = False
-    duration: Words | None = None
-    manner: Words | None = None
-    company: PrepositionalPhrase | None = None
-    place: PrepositionalPhrase | None = None
-    goal: Phrase | None = None
-    written: bool = False
-    dated: bool = False
-
-    # --- English
-
-    def english(self, *, inverted: bool = False, shared: bool = False, question: str = "") -> str:
-        """Return the English clause without capital or full stop.
-
-        Args:
-            inverted: Put the auxiliary first, as a question does.
-            shared: Leave the subject out, as the second half of a coordination does.
-            question: A question word at the beginning.
-        """
-        auxiliary, main = self._english_verb(inverted)
-        subject = "" if shared else self.subject.subject
-        if self.negation in ("not", "not yet"):
-            auxiliary = "cannot" if auxiliary == "can" else f"{auxiliary} not"
-        parts = [question, auxiliary, subject] if inverted else [question, subject, auxiliary]
-        if self.time is not None and self.time_first and not inverted:
-            parts.insert(0, self.time.english)
-        if self.negation == "never":
-            parts.append("never")
-        if self.adverb is not None:
-            parts.append(self.adverb.english)
-        parts.extend(self._english_predicate(main))
-        return " ".join([part for part in parts if part])
-
-    def _english_verb(self, inverted: bool) -> tuple[str, str]:
-        person, verb, tense = self.subject.person, self.frame.verb, self.tense
-        copula = verb.base == "be"
-        if tense in ("progressive", "was doing"):
-            return (BE_PAST if tense == "was doing" else BE_PRESENT)[person], verb.ing
-        if tense == "perfect":
-            return "has" if person == THIRD else "have", verb.participle
-        if tense == "pluperfect":
-            return "had", verb.participle
-        if tense == "future":
-            return "will", verb.base
-        tail = ""
-        if self.modal is not None:
-            if self.modal.auxiliary:
-                return self.modal.auxiliary, verb.base
-            assert self.modal.chain is not None
-            tail, verb = f" to {verb.base}", self.modal.chain
-            tense = "past" if self.modal.past else "present"
-            copula = verb.base == "be allowed"
-        if copula:
-            form = (BE_PAST if tense == "past" else BE_PRESENT)[person]
-            return form, "allowed" + tail if tail else ""
-        do = "did" if tense == "past" else "does" if person == THIRD else "do"
-        if inverted or self.negation == "not":
-            return do, verb.base + tail
-        if tense == "past":
-            return "", verb.past + tail
-        return "", (verb.third if person == THIRD else verb.base) + tail
-
-    def _english_predicate(self, main: str) -> list[str]:
-        frame, obj = self.frame, self.object
-        manner = self.manner.english if self.manner is not None else ""
-        placing = self.goal is not None and obj is not None and self.modal is None
-        early = frame.preposition or placing
-        moved = bool(early) and manner.endswith("ly")
-        parts = [main]
-        if moved and not frame.preposition:
-            parts = [manner, main]
-        words = "" if obj is None else obj.english if isinstance(obj, Words) else obj.object
-        after = ""
-        if self.receiver is not None and "last" in frame.flags:
-            after = f"to {self.receiver.object}"
-        elif self.receiver is not None:
-            words = f"{self.receiver.object} {words}"
-        if frame.preposition:
-            parts += [frame.particle, manner if moved else "", frame.preposition, words]
-        elif (
-            (isinstance(obj, NounPhrase) and obj.is_pronoun)
-            or frame.particle == "aloud"
-            or not words
-        ):
-            parts += [words, frame.particle]
-        else:
-            parts += [frame.particle, words]
-        parts.append(after)
-        if self.goal is not None:
-            parts.append(self.goal.english)
-        if not moved:
-            parts.append(manner)
-        for phrase in (self.company, self.place, self.duration):
-            if phrase is not None:
-                parts.append(phrase.english)
-        if self.time is not None and not self.time_first:
-            parts.append(self.time.english)
-        if self.negation == "not yet":
-            parts.append("yet")
-        return parts
-
-    # --- German
+class Clause(EnglishClause):
+    """A clause that German says as a main clause, a question, a subordinate clause and so on."""
 
     def statement(self, style: Style) -> str:
         """Return the German main clause: the finite verb is second, what is first may vary."""

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from textgym.tasks import english
 from textgym.tasks.translation import german, times
 from textgym.tasks.translation.clause import Clause, Modal
-from textgym.tasks.translation.lexicon import Frame, Government, Lexicon, Words, load_lexicon
+from textgym.tasks.translation.lexicon import (
+    Frame,
+    Government,
+    Lexicon,
+    Saying,
+    Words,
+    load_lexicon,
+)
 from textgym.tasks.translation.phrases import (
     Described,
     NounPhrase,
@@ -17,21 +24,31 @@ from textgym.tasks.translation.phrases import (
 )
 from textgym.tasks.translation.writer import Writer
 
-HAVE_TO = Modal("", english.make_verb("have", "had", "had"), ("muss",))
-MUST_NOT = Modal("must", None, ("darf",))
-LIKE_TO = Modal("", english.make_verb("like"), ("present",))
-ALLOWED = Modal("", english.make_verb("be allowed"), ("darf",))
+CAN_ALSO = Modal("", english.make_verb("be able"), ())
+COULD_ALSO = Modal("", english.make_verb("be able"), (), past=True)
+HAVE = english.make_verb("have", "had", "had")
+NEED_TO = Modal("", english.make_verb("need"), ())
+HAVE_TO = Modal("", HAVE, ("muss",), also=(Modal("must", None, ()),), denied=(NEED_TO,))
+NOT_ALLOWED = Modal("", english.make_verb("be allowed"), ())
+MUST_NOT = Modal("must", None, ("darf",), denied=(NOT_ALLOWED,))
+LIKING = english.make_verb("like")
+LIKE_TO = Modal("", LIKING, ("present",), also=(Modal("", LIKING, (), gerund=True),))
+MAY = (Modal("may", None, ()),)
+ALLOWED = Modal("", english.make_verb("be allowed"), ("darf",), also=MAY, denied=MAY)
 MODALS = (
-    Modal("can", None, ("kann",)),
+    Modal("can", None, ("kann",), also=(CAN_ALSO,), denied=(CAN_ALSO,)),
     Modal("should", None, ("sollte", "soll")),
     HAVE_TO,
     Modal("", english.make_verb("want"), ("will",)),
     ALLOWED,
 )
-WISHES = (Modal("must", None, ("muss",)), Modal("would like to", None, ("möchte",)))
+WISHES = (
+    Modal("must", None, ("muss",), also=(Modal("", HAVE, ()),)),
+    Modal("would like to", None, ("möchte",)),
+)
 PAST_MODALS = (
-    Modal("could", None, ("konnte",)),
-    Modal("", english.make_verb("have", "had", "had"), ("musste",), past=True),
+    Modal("could", None, ("konnte",), also=(COULD_ALSO,), denied=(COULD_ALSO,)),
+    Modal("", HAVE, ("musste",), past=True),
     Modal("", english.make_verb("want"), ("wollte",), past=True),
     Modal("", english.make_verb("be allowed"), ("durfte",), past=True),
 )
@@ -41,7 +58,9 @@ UNNEGATED = frozenset(("like", "habit"))
 COMPLETED = (Words("already", ("schon", "bereits")), Words("just", ("gerade",)))
 
 
-def plain_frame(verb: english.Verb, governs: Government, flags: str) -> Frame:
+def plain_frame(
+    verb: english.Verb, governs: Government, flags: str, also: tuple[Saying, ...] = ()
+) -> Frame:
     """Return a frame without objects or adverbials, for verbs with a syntax of their own."""
     return Frame(
         verb=verb,
@@ -61,6 +80,7 @@ def plain_frame(verb: english.Verb, governs: Government, flags: str) -> Frame:
         manners=(),
         flags=frozenset(flags.split()),
         reasons=(),
+        sayings=(Saying(verb, "", ""), *also),
     )
 
 
@@ -160,6 +180,9 @@ class Composer:
         if tense not in UNNEGATED and writer.chance(negation):
             self._negate(clause)
         self._surround(clause, tense, adverbials, timed)
+        bare = clause.adverb is None and not clause.negation
+        if writer.to_english and clause.tense == "perfect" and bare:
+            clause.tense = "past"
         return clause
 
     def _plain(self, frame: Frame, tense: str) -> str:

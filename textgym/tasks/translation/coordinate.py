@@ -18,6 +18,7 @@ from textgym.tasks.translation.phrases import (
 )
 from textgym.tasks.translation.sentence import Sentence
 from textgym.tasks.translation.style import Style
+from textgym.tasks.translation.wording import Wording
 from textgym.tasks.translation.writer import Writer
 
 
@@ -38,8 +39,13 @@ def coordination(writer: Writer) -> Sentence:
         return f"{one.statement(style)}{german_words} {last}"
 
     comma = "," if words == "but" else ""
-    text = f"{one.english()}{comma} {words} {two.english()}"
-    return Sentence(text, in_german, (one, two), orders=one.orders())
+    one.dated = two.dated = subordinate and tense == "past"
+
+    def in_english(wording: Wording) -> str:
+        last = two.english(wording._replace(order=0))
+        return f"{one.english(wording)}{comma} {words} {last}"
+
+    return Sentence(in_english, in_german, (one, two), orders=one.orders())
 
 
 def sequence(writer: Writer) -> Sentence:
@@ -61,13 +67,12 @@ def sequence(writer: Writer) -> Sentence:
         last = two.without_subject(style._replace(order=0), one)
         return f"{one.statement(style)} und {last}"
 
-    text = f"{one.english()} and {_tail(two)}"
-    return Sentence(text, in_german, (one, two), orders=_subject_orders(one))
+    def in_english(wording: Wording) -> str:
+        calm = wording._replace(tense=0)
+        last = two.english(calm._replace(order=0), shared=True).removeprefix("will ")
+        return f"{one.english(calm)} and {last}"
 
-
-def _tail(clause: Clause) -> str:
-    """Return the second half of an English coordination; "will" is not repeated."""
-    return clause.english(shared=True).removeprefix("will ")
+    return Sentence(in_english, in_german, (one, two), orders=_subject_orders(one))
 
 
 def _subject_orders(clause: Clause) -> int:
@@ -119,14 +124,12 @@ def purpose(writer: Writer) -> Sentence:
     def in_german(style: Style) -> str:
         return f"{main.statement(style)}, um {side.infinitive(style._replace(order=0))}"
 
-    text = f"{main.english()} to {_bare_infinitive(side)}"
-    return Sentence(text, in_german, (main, side), orders=main.orders())
+    def in_english(wording: Wording) -> str:
+        link = "in order to" if wording.link else "to"
+        side_words = side.english_infinitive(wording._replace(order=0))
+        return f"{main.english(wording)} {link} {side_words}"
 
-
-def _bare_infinitive(clause: Clause) -> str:
-    """Return the English infinitive of a clause without "to"."""
-    clause.tense, clause.modal = "future", None
-    return clause.english(shared=True).removeprefix("will ")
+    return Sentence(in_english, in_german, (main, side), orders=main.orders())
 
 
 AIMLESS = {"open", "close", "sleep", "laugh", "greet", "answer", "follow", "look", "listen", "give"}
@@ -165,5 +168,7 @@ def infinitive(writer: Writer) -> Sentence:
         inside = side.infinitive(style._replace(order=0, verb=0))
         return f"{main.statement(style)}, {inside}"
 
-    text = f"{main.english()} to {_bare_infinitive(side)}"
-    return Sentence(text, in_german, (main, side), orders=main.orders())
+    def in_english(wording: Wording) -> str:
+        return f"{main.english(wording)} to {side.english_infinitive(wording._replace(order=0))}"
+
+    return Sentence(in_english, in_german, (main, side), orders=main.orders())

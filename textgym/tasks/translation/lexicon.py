@@ -11,6 +11,7 @@ from typing import NamedTuple
 from textgym.tasks import english
 from textgym.tasks.translation import german
 from textgym.tasks.translation.style import Style
+from textgym.tasks.translation.wording import Wording
 
 PEOPLE = ("person", "child", "kin")
 """The kinds of noun that the files abbreviate to "P", together with names and pronouns."""
@@ -18,10 +19,22 @@ PEOPLE = ("person", "child", "kin")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Words:
-    """Words that never change: an adverb, a name, a bare object; the German ones are synonyms."""
+    """Words that never change: an adverb, a name, a bare object.
+
+    Attributes:
+        english: The plain English words.
+        alternatives: The German synonyms.
+        also: English synonyms of `english`.
+    """
 
     english: str
     alternatives: tuple[str, ...]
+    also: tuple[str, ...] = ()
+
+    def in_english(self, wording: Wording) -> str:
+        """Return the English words in a wording."""
+        index = wording.word % (len(self.also) + 1)
+        return self.also[index - 1] if index else self.english
 
     def german(self, style: Style) -> str:
         """Return the German words in a style."""
@@ -30,17 +43,26 @@ class Words:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Adjective:
-    """An adjective: its German synonyms as they stand alone and before an ending."""
+    """An adjective: its German synonyms as they stand alone and before an ending, English ones."""
 
     english: str
     alone: tuple[str, ...]
     stems: tuple[str, ...]
     tags: frozenset[str]
+    also: tuple[str, ...] = ()
+
+    def in_english(self, wording: Wording) -> str:
+        """Return the English word in a wording."""
+        index = wording.word % (len(self.also) + 1)
+        return self.also[index - 1] if index else self.english
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Noun:
-    """A noun in both languages; `plural` is empty for a mass noun."""
+    """A noun in both languages; `plural` is empty for a mass noun.
+
+    `also` holds the English synonyms, singular and plural.
+    """
 
     english: str
     plural: str
@@ -49,6 +71,14 @@ class Noun:
     sex: str
     tags: frozenset[str]
     adjectives: tuple[Adjective, ...]
+    also: tuple[tuple[str, str], ...] = ()
+
+    def in_english(self, wording: Wording, plural: bool) -> str:
+        """Return the English word in a wording, in the number asked for."""
+        index = wording.word % (len(self.also) + 1)
+        if index:
+            return self.also[index - 1][plural]
+        return self.plural if plural else self.english
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,13 +105,25 @@ class Government(NamedTuple):
     extra: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
-    """An English verb, the kinds of words it goes with, and its German translations."""
+class Saying(NamedTuple):
+    """An English verb with the particle and the preposition that make its meaning."""
 
     verb: english.Verb
     particle: str
     preposition: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """An English verb, the kinds of words it goes with, and its German translations.
+
+    `sayings` are the English ways to say it: the verb with what belongs to it, then synonyms.
+    """
+
+    verb: english.Verb
+    particle: str
+    preposition: str
+    sayings: tuple[Saying, ...]
     people_act: bool
     subjects: tuple[Noun, ...]
     object_tags: tuple[str, ...]
@@ -126,7 +168,8 @@ def load_lexicon() -> Lexicon:
     places = tuple(_place(fields, adjectives) for fields in _rows("places"))
     adverbs: dict[str, list[Words]] = {}
     for key, words, translations in _rows("adverbs"):
-        adverbs.setdefault(key, []).append(Words(words, _split(translations, "/")))
+        plain, *also = _split(words, " / ")
+        adverbs.setdefault(key, []).append(Words(plain, _split(translations, "/"), tuple(also)))
     tagged = _index((tag, noun) for noun in nouns for tag in (noun.kind, *sorted(noun.tags)))
     placed = _index((tag, place) for place in places for tag in sorted(place.noun.tags))
     frames = tuple(_frame(fields, tagged, placed) for fields in _rows("verbs"))
@@ -170,13 +213,14 @@ def _index(pairs: Iterable[tuple[str, object]]) -> dict[str, tuple]:  # type: ig
     return {key: tuple(values) for key, values in table.items()}
 
 
-def _adjective(word: str, translations: str, tags: str) -> Adjective:
+def _adjective(words: str, translations: str, tags: str) -> Adjective:
+    word, *also = _split(words, " / ")
     alone, stems = [], []
     for translation in _split(translations, "/"):
         form, _, stem = translation.partition(" (")
         alone.append(form)
         stems.append(stem.rstrip(")") or (form[:-1] if form.endswith("e") else form))
-    return Adjective(word, tuple(alone), tuple(stems), frozenset(tags.split()))
+    return Adjective(word, tuple(alone), tuple(stems), frozenset(tags.split()), tuple(also))
 
 
 def _german_nouns(text: str) -> tuple[german.Noun, ...]:
@@ -190,19 +234,27 @@ def _german_nouns(text: str) -> tuple[german.Noun, ...]:
 
 def _noun(fields: tuple[str, ...], adjectives: tuple[Adjective, ...]) -> Noun:
     words, translations, tagline = fields
-    singular, comma, plural = words.partition(", ")
+    plain, *also = words.split(" / ")
+    singular, plural = _numbers(plain)
     kind, *rest = tagline.split()
     sex = rest[0] if rest and rest[0] in "mfx" else ""
     tags = frozenset((kind, *rest))
     return Noun(
-        english=singular.rstrip(","),
-        plural=plural if comma or words.endswith(",") else english.plural(singular),
+        english=singular,
+        plural=plural,
         german=_german_nouns(translations),
         kind=kind,
         sex=sex,
         tags=tags,
         adjectives=tuple(a for a in adjectives if a.tags & tags),
+        also=tuple(_numbers(synonym) for synonym in also),
     )
+
+
+def _numbers(text: str) -> tuple[str, str]:
+    """Return singular and plural: "lady, ladies", "bread, " without a plural, "friend"."""
+    singular, comma, plural = text.partition(",")
+    return singular, plural.strip() if comma else english.plural(singular)
 
 
 def _place(fields: tuple[str, ...], adjectives: tuple[Adjective, ...]) -> Place:
@@ -219,17 +271,17 @@ def _frame(
     placed: dict[str, tuple[Place, ...]],
 ) -> Frame:
     verb, subject, wanted, translations, where, manner, flags = fields
-    head, _, preposition = verb.partition(" @")
-    head, _, particle = head.partition(" +")
+    sayings = tuple(_saying(text) for text in verb.split(" / "))
     receiver, arrow, wanted = wanted.rpartition(" > ")
     goal_tags = wanted.removeprefix("->").split(",") if wanted.startswith("->") else []
     objects, _, position = ("" if goal_tags else wanted).partition(" ~")
     subject_tags, object_tags = _split(subject, ","), _split(objects, ",")
     why = next((f[4:] for f in flags.split() if f.startswith("why:")), "")
     return Frame(
-        verb=english.make_verb(*head.split()),
-        particle=particle,
-        preposition=preposition,
+        verb=sayings[0].verb,
+        particle=sayings[0].particle,
+        preposition=sayings[0].preposition,
+        sayings=sayings,
         people_act="P" in subject_tags or "person" in subject_tags,
         subjects=_members(tagged, subject_tags),
         object_tags=object_tags,
@@ -245,6 +297,13 @@ def _frame(
         flags=frozenset(f for f in flags.split() if not f.startswith("why:")),
         reasons=_split(why, ","),
     )
+
+
+def _saying(text: str) -> Saying:
+    """Parse an English verb such as "pick +up" or "think thought thought @of"."""
+    head, _, preposition = text.partition(" @")
+    head, _, particle = head.partition(" +")
+    return Saying(english.make_verb(*head.split()), particle, preposition)
 
 
 def _objects(

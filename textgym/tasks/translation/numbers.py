@@ -156,6 +156,22 @@ def date(day: int, month: int, year: int = 0, *, spelled: bool = False) -> tuple
     return english + tail, words[::-1] if spelled else words
 
 
+def also_date(day: int, month: int, year: int = 0, *, spelled: bool = False) -> str:
+    """Return another English wording of a date: "on May 3, 1999" or "on 3 May 1999"."""
+    name = ENGLISH_MONTHS[month]
+    if spelled:
+        return f"on {day} {name} {year}" if year else f"on {day} {name}"
+    return f"on {name} {day}, {year}" if year else f"on {name} {day}"
+
+
+def also_clock(hour: int, minute: int) -> tuple[str, ...]:
+    """Return other English wordings of a time of day: "at seven thirty" for half past seven."""
+    here = ENGLISH_UNITS[hour]
+    if minute == 0:
+        return (f"at {here}",)
+    return (f"at {here} {english_number(minute)}",) if minute in (15, 30, 45) else ()
+
+
 def clock(hour: int, minute: int) -> tuple[str, list[str]]:
     """Return a time of day in English and its German wordings.
 

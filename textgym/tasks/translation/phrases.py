@@ -10,6 +10,7 @@ from textgym.tasks.translation import german
 from textgym.tasks.translation.german import CONTRACTIONS, DETERMINERS, PLURAL, PRONOUNS
 from textgym.tasks.translation.lexicon import Adjective, Noun, Words
 from textgym.tasks.translation.style import Style
+from textgym.tasks.translation.wording import PLAIN, Wording
 
 FIRST, SECOND, THIRD, WE, THEY = range(5)
 """Grammatical persons, as the verb tables count them."""
@@ -21,6 +22,11 @@ OBJECT_PRONOUNS = {
     "we": "us",
     "they": "them",
 }
+POSSESSIVES = {"I": "my", "you": "your", "he": "his", "she": "her", "we": "our", "they": "their"}
+SWAPPED = {"her": "their", "their": "her"}
+"""The possessives that German "ihr" may be."""
+DETERMINERS_ALSO = {"many": "a lot of", "some": "several"}
+PREPOSITIONS_ALSO = {"next to": "beside"}
 
 
 class Phrase(Protocol):
@@ -32,6 +38,9 @@ class Phrase(Protocol):
 
     def german(self, style: Style) -> str:
         """Return the German words in a style."""
+
+    def in_english(self, wording: Wording) -> str:
+        """Return the English words in a wording."""
 
 
 class NounPhrase:
@@ -59,6 +68,14 @@ class NounPhrase:
     def german(self, case: int, style: Style, *, negated: bool = False) -> str:
         """Return the German words in a case; `negated` asks for "kein"."""
         raise NotImplementedError
+
+    def core(self) -> NounPhrase:
+        """Return the phrase without what describes it after the noun."""
+        return self
+
+    def in_english(self, wording: Wording, *, subject: bool = False) -> str:
+        """Return the English words in a wording, as a subject or an object."""
+        return self.subject if subject else self.object
 
 
 class Pronoun(NounPhrase):
@@ -98,12 +115,17 @@ class ThingPronoun(NounPhrase):
 class Name(NounPhrase):
     """A proper name."""
 
-    __slots__ = ("alternatives", "sex")
+    __slots__ = ("alternatives", "sex", "words")
 
     def __init__(self, words: Words, sex: str) -> None:
         super().__init__(THIRD, words.english, words.english, definite=True, is_pronoun=False)
+        self.words = words
         self.alternatives = words.alternatives
         self.sex = sex
+
+    def in_english(self, wording: Wording, *, subject: bool = False) -> str:
+        """Return the name, "Ms" for "Mrs" in other words."""
+        return self.words.in_english(wording)
 
     def german(self, case: int, style: Style, *, negated: bool = False) -> str:
         """Return the name; "Herr" is declined."""
@@ -148,20 +170,31 @@ class Described(NounPhrase):
         self.plural = plural
         self.adjective = adjective
         self.count = count
-        words = noun.plural if plural else noun.english
-        if adjective is not None:
-            words = f"{adjective.english} {words}"
-        if count is not None:
-            words = f"{count.english} {words}"
-        if determiner == "a":
-            words = english.with_article(words)
-        elif determiner == "this" and plural:
-            words = f"these {words}"
-        elif determiner:
-            words = f"{determiner} {words}"
+        words = self._english(PLAIN)
         indefinite = determiner in ("a", "", "many", "some")
         person = THEY if plural else THIRD
         super().__init__(person, words, words, definite=not indefinite, is_pronoun=False)
+
+    def _english(self, wording: Wording) -> str:
+        words = self.noun.in_english(wording, self.plural)
+        if self.adjective is not None:
+            words = f"{self.adjective.in_english(wording)} {words}"
+        if self.count is not None:
+            words = f"{self.count.english} {words}"
+        determiner = self.determiner
+        if determiner == "a":
+            return english.with_article(words)
+        if wording.swapped:
+            determiner = SWAPPED.get(determiner, determiner)
+        elif wording.word:
+            determiner = DETERMINERS_ALSO.get(determiner, determiner)
+        if determiner == "this" and self.plural:
+            determiner = "these"
+        return f"{determiner} {words}" if determiner else words
+
+    def in_english(self, wording: Wording, *, subject: bool = False) -> str:
+        """Return the English words; `subject` makes no difference."""
+        return self._english(wording) if wording.word or wording.swapped else self.subject
 
     def german(self, case: int, style: Style, *, negated: bool = False) -> str:
         """Return the phrase in a case; `negated` replaces its determiner by "kein"."""
@@ -201,6 +234,13 @@ class PrepositionalPhrase:
         """The English words."""
         return f"{self.prepositions[0]} {self.inner.object}"
 
+    def in_english(self, wording: Wording) -> str:
+        """Return the English words in a wording."""
+        preposition = self.prepositions[0]
+        if wording.word:
+            preposition = PREPOSITIONS_ALSO.get(preposition, preposition)
+        return f"{preposition} {self.inner.in_english(wording)}"
+
     def german(self, style: Style) -> str:
         """Return the German words, the article joined to the preposition where it must be."""
         return join_preposition(self.prepositions[1], self.inner, self.case, style)
@@ -215,3 +255,26 @@ def join_preposition(preposition: str, inner: NounPhrase, case: int, style: Styl
         if short is not None:
             return short + words[article_end:]
     return words
+
+
+def own_possessive(subject: NounPhrase) -> str:
+    """Return the possessive that points back to a subject, "" where the languages differ."""
+    pronoun = coreferent(subject)
+    return POSSESSIVES.get(pronoun.key, "") if isinstance(pronoun, Pronoun) else ""
+
+
+def coreferent(subject: NounPhrase) -> NounPhrase | None:
+    """Return the pronoun for a subject; None for a girl or a child, where the languages differ."""
+    if isinstance(subject, (Pronoun, ThingPronoun)):
+        return subject
+    if isinstance(subject, Name):
+        return Pronoun("he" if subject.sex == "m" else "she")
+    if not isinstance(subject, Described):
+        return None
+    if subject.noun.sex and subject.plural:
+        return Pronoun("they")
+    if not subject.noun.sex:
+        return ThingPronoun(subject.noun, subject.plural)
+    if subject.noun.kind == "child" and subject.noun.sex != "m":
+        return None
+    return Pronoun("he" if subject.noun.sex == "m" else "she")

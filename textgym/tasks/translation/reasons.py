@@ -11,8 +11,9 @@ from textgym.tasks.translation.phrases import (
     NounPhrase,
     Pronoun,
     ThingPronoun,
+    coreferent,
 )
-from textgym.tasks.translation.writer import Writer, coreferent
+from textgym.tasks.translation.writer import Writer
 
 LEXICON = load_lexicon()
 HAVE = plain_frame(english.make_verb("have", "had", "had"), government("haben"), "preterite")
@@ -25,7 +26,7 @@ FEELINGS = {
     "thirsty": Words("thirsty", ("durstig",)),
     "tired": Words("tired", ("müde",)),
     "very tired": Words("very tired", ("sehr müde",)),
-    "ill": Words("ill", ("krank",)),
+    "ill": Words("ill", ("krank",), ("sick",)),
 }
 POSSESSIONS = {
     "time": Words("a lot of time", ("viel Zeit",)),

@@ -18,9 +18,11 @@ from textgym.tasks.translation.phrases import (
 )
 from textgym.tasks.translation.sentence import Sentence
 from textgym.tasks.translation.style import Style
+from textgym.tasks.translation.wording import Wording
 from textgym.tasks.translation.writer import Writer
 
 LEXICON = load_lexicon()
+RELATIVES = ("that ", "", "which ")
 
 
 def relative_subject(writer: Writer) -> Sentence:
@@ -39,10 +41,15 @@ def relative_subject(writer: Writer) -> Sentence:
     tense = writer.pick([t for t in TENSES[id(frame)] if t not in ("perfect", "like")])
     main = composer.clause(frame, tense, subject=head, adverbials=1, negation=0.15)
     main.time_first = False
-    side = inner.english(shared=True)
-    outer = Relative(head, f"who {side}", lambda style: _who(head, inner, style))
+    inner.dated = True
+
+    def in_english(wording: Wording) -> str:
+        pronoun = "that" if wording.link else "who"
+        return f"{pronoun} {inner.english(wording._replace(order=0), shared=True)}"
+
+    outer = Relative(head, in_english, lambda style: _who(head, inner, style))
     main.subject = outer
-    return Sentence(main.english(), main.statement, (inner, main), orders=1)
+    return Sentence(main.english, main.statement, (inner, main), orders=1)
 
 
 def _who(head: Described, inner: Clause, style: Style) -> str:
@@ -58,13 +65,23 @@ def relative_pronoun(head: Described, case: int, style: Style) -> str:
 class Relative(NounPhrase):
     """A subject with a relative clause between commas."""
 
-    __slots__ = ("clause", "head")
+    __slots__ = ("clause", "head", "side")
 
-    def __init__(self, head: Described, side: str, clause: Callable[[Style], str]) -> None:
-        words = f"{head.subject} {side}"
-        super().__init__(head.person, words, words, definite=True, is_pronoun=False)
+    def __init__(
+        self, head: Described, side: Callable[[Wording], str], clause: Callable[[Style], str]
+    ) -> None:
+        super().__init__(head.person, head.subject, head.object, definite=True, is_pronoun=False)
         self.head = head
+        self.side = side
         self.clause = clause
+
+    def core(self) -> NounPhrase:
+        """Return the noun phrase that the clause describes."""
+        return self.head
+
+    def in_english(self, wording: Wording, *, subject: bool = False) -> str:
+        """Return the noun and its clause, without commas."""
+        return f"{self.head.in_english(wording)} {self.side(wording)}"
 
     def german(self, case: int, style: Style, *, negated: bool = False) -> str:
         """Return the noun and its clause; what follows comes after the second comma."""
@@ -86,11 +103,6 @@ def relative_object(writer: Writer) -> Sentence:
     if main.time is None and writer.chance(0.6):
         inner.time = writer.words("past")
     governs = second.german[0]
-    side = inner.english()
-    hole = f" {head.object}"
-    if hole not in side:
-        return relative_object(writer)
-    side = side.replace(hole, "", 1)
 
     def in_german(style: Style) -> str:
         pronoun = relative_pronoun(head, governs.case, style)
@@ -99,8 +111,13 @@ def relative_object(writer: Writer) -> Sentence:
         inside = inner.verb_last(plain, without="object")
         return f"{main.statement(style)}, {lead} {inside}"
 
-    text = f"{main.english()} that {side}"
-    return Sentence(text, in_german, (main, inner), orders=min(main.orders(), 2))
+    def in_english(wording: Wording) -> str:
+        calm = wording._replace(tense=0, order=0)
+        side = inner.english(calm, without="object")
+        link = RELATIVES[wording.link]
+        return f"{main.english(calm)} {link}{side}"
+
+    return Sentence(in_english, in_german, (main, inner), orders=min(main.orders(), 2))
 
 
 FOUND = {"find", "read", "sell", "lose", "bring", "look", "forget", "repair", "translate", "hide"}

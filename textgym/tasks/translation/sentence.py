@@ -1,4 +1,4 @@
-"""A sentence in English with its German wordings."""
+"""A sentence with its wordings in both languages."""
 
 from __future__ import annotations
 
@@ -7,35 +7,63 @@ from dataclasses import dataclass
 
 from textgym.tasks.translation.clause import Clause
 from textgym.tasks.translation.style import STYLES, Style
+from textgym.tasks.translation.wording import PLAIN, WORDINGS, Wording
 from textgym.tasks.translation.writer import Writer
 
 MAX_REFERENCES = 6
 """How many references an example has at most."""
 
+FORMAL = {"They": "You", "Her": "Your", "Their": "Your"}
+"""What else a first word may translate where German begins with "Sie" or "Ihr"."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """An English sentence and a function that words it in German.
+    """Two functions that word a sentence in English and in German.
 
     Attributes:
-        english: Without capital and full stop.
+        english: From a wording to the English sentence, without capital and full stop.
         german: From a style to the German sentence, without capital and full stop.
         clauses: The clauses inside, which tell what styles differ.
         ending: The final punctuation mark.
         orders: How many orders of constituents `german` knows; 0 asks the first clause.
     """
 
-    english: str
+    english: Callable[[Wording], str]
     german: Callable[[Style], str]
     clauses: tuple[Clause, ...]
     ending: str = "."
     orders: int = 0
 
-    def prompt(self) -> str:
+    def in_english(self, wording: Wording = PLAIN) -> str:
         """Return the English sentence as it is written."""
-        return finished(self.english, self.ending)
+        return finished(self.english(wording), self.ending)
 
-    def references(self, writer: Writer) -> tuple[str, ...]:
+    def in_german(self, style: Style = STYLES[0]) -> str:
+        """Return the German sentence as it is written."""
+        return finished(self.german(style), self.ending)
+
+    def english_references(self, english: str, german: str) -> tuple[str, ...]:
+        """Return the distinct English wordings of the most natural German one.
+
+        Args:
+            english: The plain English wording, which comes first.
+            german: The German wording; at its beginning "Sie" may be "they" or a polite "you".
+        """
+        found = dict.fromkeys((english, *polite(english, german)))
+        useful: set[str] = set()
+        for wording, choices in WORDINGS:
+            if len(choices) > 1 and not choices <= useful:
+                continue
+            words = self.in_english(wording)
+            if words not in found:
+                found[words] = None
+                useful |= choices
+                if len(found) == MAX_REFERENCES:
+                    break
+        return tuple(found)
+
+    def german_references(self, writer: Writer) -> tuple[str, ...]:
         """Return the distinct German wordings, the most natural first."""
         orders = self.orders or self.clauses[0].orders()
         tenses = max(clause.tenses() for clause in self.clauses)
@@ -46,10 +74,19 @@ class Sentence:
                 continue
             if (style.address and not writer.addressed) or (style.word and not writer.synonyms):
                 continue
-            found[finished(self.german(style), self.ending)] = None
+            found[self.in_german(style)] = None
             if len(found) == MAX_REFERENCES:
                 break
         return tuple(found)
+
+
+def polite(english: str, german: str) -> tuple[str, ...]:
+    """Return the reading in which a German "Sie" or "Ihr" at the beginning is polite, if any."""
+    first, _, rest = english.partition(" ")
+    third = {"they", "them", "their"} & set(rest.rstrip(".?").replace(",", "").split())
+    if not german.startswith(("Sie ", "Ihr")) or first not in FORMAL or third:
+        return ()
+    return (f"{FORMAL[first]} {rest}",)
 
 
 def finished(words: str, ending: str) -> str:

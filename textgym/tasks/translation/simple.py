@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from textgym.tasks.english import make_verb, with_article
 from textgym.tasks.translation.clause import Clause
 from textgym.tasks.translation.composer import BE, FRAMES, TENSES, Composer, plain_frame
-from textgym.tasks.translation.lexicon import Adjective, Words, government, load_lexicon
+from textgym.tasks.translation.lexicon import (
+    Adjective,
+    Saying,
+    Words,
+    government,
+    load_lexicon,
+)
 from textgym.tasks.translation.phrases import (
     FIRST,
     WE,
@@ -17,21 +24,25 @@ from textgym.tasks.translation.phrases import (
 )
 from textgym.tasks.translation.sentence import Sentence
 from textgym.tasks.translation.style import Style
+from textgym.tasks.translation.wording import Wording
 from textgym.tasks.translation.writer import Writer
 
 DEGREES = (
     Words("very", ("sehr",)),
     Words("really", ("wirklich",)),
     Words("too", ("zu",)),
-    Words("quite", ("ziemlich",)),
+    Words("quite", ("ziemlich",), ("rather",)),
 )
 ABSOLUTE = frozenset(
     ("black", "white", "brown", "grey", "red", "blue", "green", "yellow", "broken", "empty")
 )
 """Adjectives without degrees."""
 POSITIONED = {
-    name: plain_frame(BE.verb, government(text), "preterite")
-    for name, text in (("lay", "liegen"), ("stand", "stehen"))
+    name: plain_frame(BE.verb, government(text), "preterite", (Saying(verb, "", ""),))
+    for name, text, verb in (
+        ("lay", "liegen", make_verb("lie", "lay", "lain")),
+        ("stand", "stehen", make_verb("stand", "stood", "stood")),
+    )
 }
 DESCRIBED = tuple(noun for noun in load_lexicon().nouns if noun.adjectives)
 QUESTIONS = {"place": ("where", "wo"), "time": ("when", "wann"), "reason": ("why", "warum")}
@@ -50,6 +61,11 @@ class Predicate:
         word = self.adjective.english
         return word if self.degree is None else f"{self.degree.english} {word}"
 
+    def in_english(self, wording: Wording) -> str:
+        """Return the English words in a wording."""
+        word = self.adjective.in_english(wording)
+        return word if self.degree is None else f"{self.degree.in_english(wording)} {word}"
+
     def german(self, style: Style) -> str:
         """Return the adjective as it stands alone."""
         alone = self.adjective.alone
@@ -64,7 +80,7 @@ def statement(writer: Writer) -> Sentence:
     tense = writer.pick(TENSES[id(frame)])
     adverbials = 1 if writer.level == "easy" else 3
     clause = composer.clause(frame, tense, adverbials=adverbials, negation=0.2)
-    return Sentence(clause.english(), clause.statement, (clause,))
+    return Sentence(clause.english, clause.statement, (clause,))
 
 
 def question(writer: Writer) -> Sentence:
@@ -83,14 +99,18 @@ def question(writer: Writer) -> Sentence:
         clause.modal = None
         clause.tense = "future"
     if who:
-        return Sentence(clause.english(), clause.statement, (clause,), "?", orders=1)
+        return Sentence(clause.english, clause.statement, (clause,), "?", orders=1)
     english, word = _asked(writer, clause)
+    if english in ("when", "where") and clause.tense == "past":
+        clause.dated = True
+
+    def in_english(wording: Wording) -> str:
+        return clause.english(wording, inverted=True, question=english)
 
     def german_question(style: Style) -> str:
         return clause.verb_first(style, before=word)
 
-    text = clause.english(inverted=True, question=english)
-    return Sentence(text, german_question, (clause,), "?", orders=2)
+    return Sentence(in_english, german_question, (clause,), "?", orders=2)
 
 
 def _asked(writer: Writer, clause: Clause) -> tuple[str, str]:
@@ -145,7 +165,7 @@ def position(writer: Writer) -> Sentence:
     clause = Clause(subject, POSITIONED[kind], writer.pick(("present", "past")), goal=where)
     if writer.chance(0.25):
         clause.negation = "not"
-    return Sentence(clause.english(), clause.statement, (clause,))
+    return Sentence(clause.english, clause.statement, (clause,))
 
 
 def profession(writer: Writer) -> Sentence:
@@ -161,7 +181,8 @@ def profession(writer: Writer) -> Sentence:
     ]
     noun = writer.pick(jobs)
     german_words = tuple(variant.forms[0][0] for variant in noun.german)
-    job = writer.noted(Words(Described(noun, "a").object, german_words))
+    also = tuple(with_article(singular) for singular, _ in noun.also)
+    job = writer.noted(Words(Described(noun, "a").object, german_words, also))
     return _being(writer, person, job)
 
 
@@ -169,4 +190,4 @@ def _being(writer: Writer, subject: NounPhrase, goal: Phrase) -> Sentence:
     clause = Clause(subject, BE, "past" if writer.chance(0.4) else "present", goal=goal)
     if isinstance(goal, Predicate) and writer.chance(0.2):
         clause.negation = "not"
-    return Sentence(clause.english(), clause.statement, (clause,))
+    return Sentence(clause.english, clause.statement, (clause,))

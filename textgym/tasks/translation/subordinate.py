@@ -19,12 +19,21 @@ from textgym.tasks.translation.phrases import (
     NounPhrase,
     Pronoun,
     ThingPronoun,
+    coreferent,
 )
 from textgym.tasks.translation.reasons import although_clause, condition_clause, reason_clause
 from textgym.tasks.translation.sentence import Sentence
 from textgym.tasks.translation.style import Style
-from textgym.tasks.translation.writer import Writer, coreferent
+from textgym.tasks.translation.wording import Wording
+from textgym.tasks.translation.writer import Writer
 
+CONJUNCTIONS = {
+    "because": ("because", "since"),
+    "although": ("although", "even though"),
+    "while": ("while", "as"),
+    "when": ("when", "as"),
+}
+"""What else a conjunction may be."""
 QUESTION_WORDS = (("when", "wann"), ("why", "warum"), ("where", "wo"))
 
 
@@ -65,7 +74,14 @@ def that_clause(writer: Writer) -> Sentence:
         content.negation = "not" if content.negation else ""
     elif content.modal is None or not content.modal.past:
         main.tense = "present"
+    if writer.to_english and frame.verb.base == "hope" and content.tense == "past":
+        content.tense = "perfect"
     main.written = True
+
+    def in_english(wording: Wording) -> str:
+        matrix = main.english(wording._replace(order=0))
+        that = "" if wording.link else "that "
+        return f"{matrix} {that}{content.english(wording._replace(order=0))}"
 
     def in_german(style: Style) -> str:
         matrix = main.statement(Style(style.address, style.verb, tense=style.tense))
@@ -74,8 +90,7 @@ def that_clause(writer: Writer) -> Sentence:
             return f"{matrix}, {content.statement(plain._replace(order=0))}"
         return f"{matrix}, dass {content.verb_last(plain)}"
 
-    text = f"{main.english()} that {content.english()}"
-    return Sentence(text, in_german, (main, content), orders=2)
+    return Sentence(in_english, in_german, (main, content), orders=2)
 
 
 def embedded_question(writer: Writer) -> Sentence:
@@ -96,13 +111,19 @@ def embedded_question(writer: Writer) -> Sentence:
             content.place = None
     main.written = True
     question, conjunction = asked
+    if question in ("when", "where") and content.tense == "past":
+        content.dated = True
+
+    def in_english(wording: Wording) -> str:
+        calm = wording._replace(order=0)
+        word = "if" if wording.link and question == "whether" else question
+        return f"{main.english(calm)} {content.english(calm, question=word)}"
 
     def in_german(style: Style) -> str:
         matrix = main.statement(Style(style.address, style.verb))
         return f"{matrix}, {conjunction} {content.verb_last(style)}"
 
-    text = f"{main.english()} {content.english(question=question)}"
-    return Sentence(text, in_german, (content, main), orders=2)
+    return Sentence(in_english, in_german, (content, main), orders=2)
 
 
 def _subordinated(
@@ -125,6 +146,15 @@ def _subordinated(
         coordinate: A German conjunction that joins main clauses to the same effect.
     """
     conjunction = words[1]
+    conjunctions = CONJUNCTIONS.get(words[0], words[:1])
+
+    def in_english(wording: Wording) -> str:
+        turned = may_turn and wording.order == 1
+        calm = wording._replace(order=0)
+        first = conjunctions[wording.link % len(conjunctions)]
+        if side_first != turned:
+            return f"{first} {side.english(calm)}, {main.english(calm)}"
+        return f"{main.english(calm)} {first} {side.english(calm)}"
 
     def in_german(style: Style) -> str:
         turned = may_turn and style.order == 1
@@ -136,12 +166,8 @@ def _subordinated(
             return f"{conjunction} {side.verb_last(calm)}, {first}"
         return f"{main.statement(calm)}, {conjunction} {side.verb_last(calm)}"
 
-    if side_first:
-        text = f"{words[0]} {side.english()}, {main.english()}"
-    else:
-        text = f"{main.english()} {words[0]} {side.english()}"
     orders = 1 + may_turn + bool(coordinate and not side_first)
-    return Sentence(text, in_german, (main, side), orders=orders)
+    return Sentence(in_english, in_german, (main, side), orders=orders)
 
 
 def because(writer: Writer) -> Sentence:
@@ -151,6 +177,7 @@ def because(writer: Writer) -> Sentence:
     main = Composer(writer).clause(frame, tense, adverbials=1, negation=0.3)
     main.time_first = False
     side = reason_clause(writer, main)
+    main.dated = main.tense == "past"
     if side is None:
         return because(writer)
     free = not isinstance(side.subject, ThingPronoun) and side.subject is not main.subject
@@ -174,6 +201,7 @@ def although(writer: Writer) -> Sentence:
     main = Composer(writer).clause(frame, "past", adverbials=1)
     main.time_first = False
     side = although_clause(writer, main)
+    main.dated = True
     if side is None:
         return although(writer)
     first = _free(side) and writer.chance(0.35)

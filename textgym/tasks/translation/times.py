@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from textgym.tasks.translation import numbers
 from textgym.tasks.translation.lexicon import Words
+from textgym.tasks.translation.wording import Wording
 from textgym.tasks.translation.writer import Writer
 
+OTHER = Wording(word=1)
 SPANS = (("day", "Tagen"), ("week", "Wochen"), ("month", "Monaten"), ("year", "Jahren"))
 PARTS = (("morning", "morgen"), ("afternoon", "nachmittag"), ("evening", "abend"))
 YESTERDAY = (
@@ -86,7 +88,8 @@ def day(writer: Writer, *, past: bool) -> Words:
     number = writer.between(1, numbers.DAYS_IN_MONTH[month])
     year = writer.between(1990, 2024) if past and writer.chance(0.2) else 0
     english, wordings = numbers.date(number, month, year, spelled=writer.chance(0.25))
-    return writer.noted(Words(english, tuple(wordings)))
+    also = numbers.also_date(number, month, year, spelled=english.startswith("on the"))
+    return writer.noted(Words(english, tuple(wordings), (also,)))
 
 
 def month_or_year(writer: Writer) -> Words:
@@ -102,8 +105,9 @@ def month_or_year(writer: Writer) -> Words:
 def time_of_day(writer: Writer) -> Words:
     """Return a time of day."""
     minutes = (0, 0, 15, 30, 45, 5 * writer.between(1, 11))
-    english, wordings = numbers.clock(writer.between(1, 12), writer.pick(minutes))
-    return writer.noted(Words(english, tuple(wordings)))
+    hour, minute = writer.between(1, 12), writer.pick(minutes)
+    english, wordings = numbers.clock(hour, minute)
+    return writer.noted(Words(english, tuple(wordings), numbers.also_clock(hour, minute)))
 
 
 def with_clock(writer: Writer, date: Words, *, clock: bool) -> Words:
@@ -125,7 +129,8 @@ def with_clock(writer: Writer, date: Words, *, clock: bool) -> Words:
         return date
     time = time_of_day(writer)
     wordings = [f"{day} {time.alternatives[0]}" for day in date.alternatives]
-    return writer.noted(Words(f"{date.english} {time.english}", tuple(wordings)))
+    also = f"{date.in_english(OTHER)} {time.in_english(OTHER)}"
+    return writer.noted(Words(f"{date.english} {time.english}", tuple(wordings), (also,)))
 
 
 def duration(writer: Writer) -> Words:

@@ -19,7 +19,7 @@ from textgym.tasks.translation.phrases import (
     NounPhrase,
     PrepositionalPhrase,
     Pronoun,
-    ThingPronoun,
+    own_possessive,
 )
 
 ADJECTIVES = {"easy": 0.0, "medium": 0.42, "hard": 0.15}
@@ -27,7 +27,6 @@ ADJECTIVES = {"easy": 0.0, "medium": 0.42, "hard": 0.15}
 
 OWNED_KINDS = frozenset(["cloth", "vehicle", "thing", "device", "instr", "food", "drink", "kin"])
 OWNED_TAGS = frozenset(["friend", "boss", "pet", "owned", "seat", "owned_place", "written", "top"])
-POSSESSIVES = {"I": "my", "you": "your", "he": "his", "she": "her", "we": "our", "they": "their"}
 OWNERS = ("my", "my", "your", "his", "her", "our", "their")
 POSITIONS = {
     "lay": (("on", "auf"), ("on", "auf"), ("next to", "neben"), ("under", "unter")),
@@ -41,15 +40,17 @@ class Writer(Draws):
     Args:
         rng: The example's generator.
         level: "easy", "medium" or "hard".
+        to_english: Whether German is the source: then no German pronoun is to be ambiguous.
 
     Attributes:
         addressed: Whether somebody is addressed, so that "du" and "Sie" differ.
         synonyms: Whether a word has synonyms.
     """
 
-    def __init__(self, rng: np.random.Generator, level: str) -> None:
+    def __init__(self, rng: np.random.Generator, level: str, *, to_english: bool = False) -> None:
         super().__init__(rng)
         self.level = level
+        self.to_english = to_english
         self.lexicon = load_lexicon()
         self.addressed = False
         self.synonyms = False
@@ -150,7 +151,11 @@ class Writer(Draws):
             return "the"
         if subject is not None and subject.person == 2:
             return self.pick(("my", "my", "our", "your"))
-        return self.pick(OWNERS)
+        chosen = self.pick(OWNERS)
+        # German has one word for "her" and "their", and would mean the subject's own by it.
+        return (
+            possessive if self.to_english and (possessive, chosen) == ("their", "her") else chosen
+        )
 
     def subject(self, frame: Frame, *, avoid: NounPhrase | None = None) -> NounPhrase:
         """Return a subject that can do what the frame says."""
@@ -314,26 +319,3 @@ class Writer(Draws):
         """Return "in the box" or "into the box", as the case says."""
         container = self.describe(self.pick(self.lexicon.tagged["inside"]))
         return PrepositionalPhrase(("into" if case == ACCUSATIVE else "in", "in"), container, case)
-
-
-def own_possessive(subject: NounPhrase) -> str:
-    """Return the possessive that points back to a subject, "" where the languages differ."""
-    pronoun = coreferent(subject)
-    return POSSESSIVES.get(pronoun.key, "") if isinstance(pronoun, Pronoun) else ""
-
-
-def coreferent(subject: NounPhrase) -> NounPhrase | None:
-    """Return the pronoun for a subject; None for a girl or a child, where the languages differ."""
-    if isinstance(subject, (Pronoun, ThingPronoun)):
-        return subject
-    if isinstance(subject, Name):
-        return Pronoun("he" if subject.sex == "m" else "she")
-    if not isinstance(subject, Described):
-        return None
-    if subject.noun.sex and subject.plural:
-        return Pronoun("they")
-    if not subject.noun.sex:
-        return ThingPronoun(subject.noun, subject.plural)
-    if subject.noun.kind == "child" and subject.noun.sex != "m":
-        return None
-    return Pronoun("he" if subject.noun.sex == "m" else "she")
