@@ -41,6 +41,14 @@ TABLE = (
         "sum up a report of a match, a meeting, a day or a quarter",
     ),
     Row(
+        "textgym/DataToText-v0",
+        "data_to_text",
+        {"bleu": 0.4, "triple_coverage": 0.4, "faithfulness": 0.2},
+        None,
+        None,
+        "write up the triples of a knowledge graph",
+    ),
+    Row(
         "textgym/Recommendation-v0",
         "recommendation",
         "ndcg",

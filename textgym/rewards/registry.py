@@ -27,6 +27,8 @@ REWARDS: dict[str, str] = {
     "working": "textgym.rewards.answers:Working",
     "answer_format": "textgym.rewards.answers:AnswerFormat",
     "key_facts": "textgym.rewards.summary:KeyFacts",
+    "triple_coverage": "textgym.rewards.facts:TripleCoverage",
+    "faithfulness": "textgym.rewards.facts:Faithfulness",
     "length": "textgym.rewards.constraints:Length",
     "coverage": "textgym.rewards.constraints:Coverage",
     "constant": "textgym.rewards.controls:Constant",

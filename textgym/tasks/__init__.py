@@ -36,6 +36,7 @@ TASKS: dict[str, str] = {
     "story": "textgym.tasks.story:StoryTask",
     "pairs": "textgym.tasks.pairs:PairsTask",
     "summarization": "textgym.tasks.summarization:SummarizationTask",
+    "data_to_text": "textgym.tasks.data_to_text:DataToTextTask",
     "recommendation": "textgym.tasks.recommendation:RecommendationTask",
     "arithmetic": "textgym.tasks.arithmetic:ArithmeticTask",
     "wordle": "textgym.tasks.wordle:WordleTask",

@@ -1,0 +1,106 @@
+"""The data-to-text task: triples of a knowledge graph, and texts that state them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from textgym.tasks.base import Example, ProceduralTask
+from textgym.tasks.data_to_text.phrasing import merged_key, merged_phrases
+from textgym.tasks.data_to_text.world import World
+from textgym.tasks.data_to_text.writer import Writer
+from textgym.tasks.draws import Draws
+
+SIZES = {"easy": (1, 2, 2), "medium": (2, 3, 4), "hard": (4, 5, 6)}
+"""How many triples a prompt may have, by level; each entry is as likely."""
+
+LIMITS = {"easy": (64, 64), "medium": (128, 112), "hard": (184, 152)}
+"""The longest prompt and the answer's budget (EOS included) in bundled tokens, by level."""
+
+NUM_REFERENCES = 4
+"""How many different texts are wanted; where the facts allow fewer, there are fewer."""
+
+MAX_TEXTS = 12
+"""How many texts are written to find them."""
+
+
+class DataToTextTask(ProceduralTask):
+    r"""Triples of a knowledge graph to fluent text that states each of them and nothing else.
+
+    A prompt lists one to six facts about connected people, companies, books, films, buildings,
+    cities, dishes and schools of an invented world, as "subject | relation | object" between
+    semicolons. The agent writes them up, in as few sentences as read well:
+
+        Julia Berg | works for | Drake Toys ; Drake Toys | founded in | 1976\n
+        Julia Berg works for Drake Toys, which was founded in 1976.
+
+    The references vary order, wording (active, passive and inverse phrases), relative clauses,
+    apposition and pronouns, and start from either end of the graph; the first one is the plainest.
+    There are up to four, fewer where there is not much to vary.
+
+    Levels: "easy" has one or two triples, "medium" (the default) two to four, "hard" four to six.
+    All draw from 51 relations; names are combined from lists, so there are more than 10**6 prompts
+    a level.
+
+    Metadata: "level"; "facts", for each triple {"triple": [subject, relation, object], "phrases":
+    {entity: [finite phrases that state the triple after this entity as their subject]}}; and
+    "entities", by name {"pronouns": [what may stand for it], "relative": "who" or "which"}.
+
+    The default reward is 0.4 BLEU, 0.4 triple_coverage and 0.2 faithfulness. The expert is the
+    first reference, which scores 1.
+    """
+
+    name = "data_to_text"
+    levels: ClassVar[tuple[str, ...]] = ("easy", "medium", "hard")
+
+    def __init__(self, *, level: str | None = None, seed: int = 0) -> None:
+        super().__init__(level=level, seed=seed)
+        self.max_prompt_tokens, self.max_new_tokens = LIMITS[self.level]
+
+    def generate(self, rng: np.random.Generator) -> Example:
+        """Draw connected triples and write them up in several ways."""
+        draws = Draws(rng)
+        world = World(draws, draws.pick(SIZES[self.level]))
+        triples = [[f.subject.name, f.relation.label, f.value] for f in world.facts]
+        prompt = " ; ".join(" | ".join(triple) for triple in triples) + "\n"
+        metadata = {
+            "level": self.level,
+            "facts": _facts(world, triples),
+            "entities": {
+                e.name: {"pronouns": list(e.pronouns), "relative": e.relative}
+                for e in world.entities
+            },
+        }
+        return Example(prompt, _references(world, draws), metadata)
+
+
+def _references(world: World, draws: Draws) -> tuple[str, ...]:
+    texts = {Writer(world).text(world.facts[0].subject): None}
+    for _ in range(MAX_TEXTS - 1):
+        root = world.root if draws.chance(0.5) else draws.pick(world.entities)
+        if root.facts:
+            texts[Writer(world, draws).text(root)] = None
+        if len(texts) == NUM_REFERENCES:
+            break
+    return tuple(texts)
+
+
+def _facts(world: World, triples: list[list[str]]) -> list[dict[str, Any]]:
+    """Return each triple and the phrases that state it, by what they are about."""
+    said = [
+        {
+            entity.name: [phrase.fill(name) for phrase in phrases]
+            for entity in (fact.subject, fact.object)
+            if entity is not None
+            for phrases, name in (fact.phrases(entity),)
+        }
+        for fact in world.facts
+    ]
+    for i, first in enumerate(world.facts):
+        for j, second in enumerate(world.facts):
+            if i != j and merged_key(first, second):
+                both = merged_phrases(first, second)
+                said[i][first.subject.name] += both
+                said[j][first.subject.name] += both
+    return [{"triple": t, "phrases": phrases} for t, phrases in zip(triples, said, strict=True)]
