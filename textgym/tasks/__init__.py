@@ -40,6 +40,7 @@ TASKS: dict[str, str] = {
     "recommendation": "textgym.tasks.recommendation:RecommendationTask",
     "arithmetic": "textgym.tasks.arithmetic:ArithmeticTask",
     "wordle": "textgym.tasks.wordle:WordleTask",
+    "replay": "textgym.tasks.replay:ReplayTask",
 }
 """The bundled tasks: name -> "module:Class". A new task is one file and a row here."""
 
