@@ -19,6 +19,11 @@ KEYS = {
 class FactsReward(PerTextReward):
     """A reward of what a text claims; a subclass writes `judge`."""
 
+    @property
+    def signature(self) -> str:
+        """The name, what states a triple, and how much unknown words weigh."""
+        return f"{self.name}(phrases=example,subject=resolved,claim={UNKNOWN_WORDS_PER_CLAIM}words)"
+
     @abstractmethod
     def judge(self, reading: Reading, num_facts: int) -> float:
         """The score of a text that was read, given how many triples there are."""
@@ -85,11 +90,6 @@ class Faithfulness(FactsReward):
     """
 
     name = "faithfulness"
-
-    @property
-    def signature(self) -> str:
-        """The name, and how much unknown words weigh."""
-        return f"{self.name}(unknown_words_per_claim={UNKNOWN_WORDS_PER_CLAIM})"
 
     def judge(self, reading: Reading, num_facts: int) -> float:
         """The share of the claims that are supported; 0 without any."""

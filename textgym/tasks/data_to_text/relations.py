@@ -204,7 +204,7 @@ _FILM = (
     ),
     _relation(
         "film", "filmed in", "city", "was filmed in _ / was shot in _",
-        "is where _ was filmed / is the place where _ was shot",
+        "was the filming location of _ / served as the location for _",
     ),
     _relation("film", "length", "", "lasts _ / runs for _ / is _ long"),
     _relation("film", "genre", "", "is a_ / is classed as a_ / is described as a_"),
@@ -271,7 +271,7 @@ _DISH = (
     _relation("dish", "kind", "", "is a_ / is a kind of _ / is a type of _"),
     _relation(
         "dish", "comes from", "city", "comes from _ / originated in _ / is a speciality of _",
-        "is the place of origin of _ / is where _ comes from",
+        "is the place of origin of _ / is the home of _",
     ),
     _relation(
         "dish", "main ingredient", "", "is made with _ / contains _ / is prepared with _"
