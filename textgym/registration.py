@@ -31,7 +31,14 @@ class Row:
 
 TABLE = (
     Row("textgym/Text-v0", "pairs", "bleu", 64, 64, "answer the prompts of a file of pairs"),
-    Row("textgym/Translation-v0", "translation", "bleu", 64, 64, "translate English to German"),
+    Row(
+        "textgym/Translation-v0",
+        "translation",
+        "bleu",
+        None,
+        None,
+        "translate English to German, or German to English",
+    ),
     Row(
         "textgym/Summarization-v0",
         "summarization",

@@ -41,6 +41,7 @@ TASKS: dict[str, str] = {
     "arithmetic": "textgym.tasks.arithmetic:ArithmeticTask",
     "wordle": "textgym.tasks.wordle:WordleTask",
     "replay": "textgym.tasks.replay:ReplayTask",
+    "mixture": "textgym.tasks.mixture:MixtureTask",
 }
 """The bundled tasks: name -> "module:Class". A new task is one file and a row here."""
 
