@@ -30,7 +30,6 @@ from textgym.tasks.translation.writer import Writer
 CONJUNCTIONS = {
     "because": ("because", "since"),
     "although": ("although", "even though"),
-    "while": ("while", "as"),
     "when": ("when", "as"),
 }
 """What else a conjunction may be."""
