@@ -59,10 +59,11 @@ class TranslationTask(ProceduralTask):
     gekauft.", "Anna hat gestern kein großes Auto gekauft.", "Gestern kaufte Anna kein großes
     Auto." and so on: they differ in word order, tense, synonyms, "du" and "Sie".
 
-    From German, "Anna hat ihren Freund nicht angerufen." has the references "Anna did not call her
-    friend.", "Anna has not called her friend.", "Anna didn't call her friend." and "Anna did not
-    phone her friend.". What German leaves open is answered both ways: "Ihre Gäste sind alt." are
-    her, their or your guests, and the perfect is a perfect or a past where nothing says when.
+    From German, "Anna hat ihren Freund nicht angerufen." has, among others, the references "Anna
+    did not call her friend.", "Anna has not called her friend.", "Anna didn't call her friend." and
+    "Anna did not phone her friend.". What German leaves open is answered both ways: "Ihre Gäste
+    sind alt." is about her, their or your guests, and the perfect tense is a perfect or a past
+    where nothing says when.
 
     Levels: "easy" has one short clause without adjectives, "medium" (the default) one clause with
     adjectives, adverbials, dates, numbers, negation and questions, "hard" two clauses.
