@@ -31,6 +31,12 @@ REWARDS: dict[str, str] = {
     "faithfulness": "textgym.rewards.facts:Faithfulness",
     "length": "textgym.rewards.constraints:Length",
     "coverage": "textgym.rewards.constraints:Coverage",
+    "sentiment": "textgym.rewards.sentiment:Sentiment",
+    "diversity": "textgym.rewards.diversity:Diversity",
+    "non_repetition": "textgym.rewards.diversity:NonRepetition",
+    "fluency": "textgym.rewards.fluency:Fluency",
+    "fluent_coverage": "textgym.rewards.fluency:FluentCoverage",
+    "fluent_sentiment": "textgym.rewards.fluency:FluentSentiment",
     "constant": "textgym.rewards.controls:Constant",
     "random": "textgym.rewards.controls:Random",
 }
