@@ -46,7 +46,7 @@ class StoryTask(ProceduralTask):
 
     Levels: "easy" asks for one or two words and has references of one sentence, "medium" (the
     default) for two or three words in two or three sentences, "hard" for four or five words in
-    three or four sentences; in a third of the hard stories the mood has to turn ("Write a story
+    three or four sentences; in a quarter of the hard stories the mood has to turn ("Write a story
     that turns from sad to happy with: ...").
 
     Metadata: "keywords", the asked words, a list of strings; "sentiment", "happy" or "sad", or
@@ -57,7 +57,7 @@ class StoryTask(ProceduralTask):
     tokens ("fluency", 0.3), "non_repetition" (0.1) and "diversity" (0.1). The expert answers with
     a reference.
 
-    Even "easy" has more than 10**8 prompts: 2 moods, 39 times, 80 names, 22 places under 3 names
+    Even "easy" has more than 10**8 prompts: 2 moods, 40 times, 80 names, 22 places under 3 names
     and 6 verbs make 2 million openings, each with at least 80 words to ask for.
     """
 

@@ -137,12 +137,12 @@ ANIMALS = _nouns(
 SIGHTS = _nouns(
     "sight",
     "boat: white small; ship: tall white; lighthouse: white old; pier: long wooden; sandcastle: "
-    "tall; rock: grey tall; tent: green white; fountain: stone old; bench: green wooden; "
-    "rosebush: tall; pond: round small; greenhouse: old; swing: wooden; statue: stone marble; "
+    "tall; hut: wooden small; tent: green white; fountain: stone old; bench: green wooden; "
+    "rosebush: tall; pavilion: white round; greenhouse: old; swing: wooden; statue: stone marble; "
     "bridge: stone wooden; playground: new; stall: wooden; cart: old wooden; clock: tall old; "
     "train: long green; kiosk: small; bookshelf: tall old; globe: big old; lamp: tall green; "
     "desk: long wooden; painting: big old; carriage: old wooden; tractor: red old; barn: red "
-    "old; well: deep old; windmill: white old; cabin: wooden; waterfall: high; oak: tall old; "
+    "old; well: deep old; windmill: white old; cabin: wooden; shelter: wooden old; oak: tall old; "
     "tower: tall stone; gate: iron wooden; throne: golden old; piano: black old; blackboard: "
     "old; stage: wooden; carousel: old; wagon: red wooden; "
     "fireplace: stone; willow: old; raft: small; mill: old; chapel: white little; "
@@ -182,11 +182,11 @@ def _place(name: str, adjectives: str, sights: str, people: str, animals: str) -
 PLACES = (
     _place("harbour", "old busy", "boat ship lighthouse pier bench",
            "sailor captain fisherman merchant tourist", "seagull cat dog pigeon"),
-    _place("beach", "sandy long", "boat sandcastle rock tent lighthouse pier",
+    _place("beach", "sandy long", "boat sandcastle hut tent lighthouse pier",
            "fisherman lifeguard girl boy tourist", "seagull dog puppy"),
-    _place("garden", "large green", "fountain bench rosebush pond greenhouse swing gate",
+    _place("garden", "large green", "fountain bench rosebush pavilion greenhouse swing gate",
            "gardener painter girl boy", "rabbit hedgehog robin cat kitten"),
-    _place("park", "large green", "fountain bench statue pond swing bridge playground",
+    _place("park", "large green", "fountain bench statue pavilion swing bridge playground",
            "gardener jogger painter girl boy", "duck dog squirrel swan puppy"),
     _place("market", "busy large", "stall fountain cart clock wagon",
            "baker butcher merchant farmer cook tourist", "dog cat pigeon goat hen"),
@@ -198,7 +198,7 @@ PLACES = (
            "guide guard artist professor tourist", "mouse cat"),
     _place("farm", "small old", "tractor barn well windmill cart gate",
            "farmer shepherd girl boy", "horse goat lamb hen pony goose donkey kitten puppy"),
-    _place("forest", "dark large", "cabin waterfall oak tent bridge rock",
+    _place("forest", "dark large", "cabin shelter oak tent bridge hut",
            "hunter ranger hiker painter", "fox deer owl squirrel hedgehog rabbit robin"),
     _place("square", "old busy", "fountain statue bench tower well stall clock",
            "musician policeman painter postman tourist", "pigeon dog cat puppy"),
