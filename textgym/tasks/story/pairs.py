@@ -133,7 +133,7 @@ SAD: Pairs = {
     ("animal", "thing"): (
         "{x} stole {own_y}",
         "{x} ran off with {own_y}, to {p} horror",
-        "in fear of {x}, {s} lost {own_y}",
+        "{s} lost {own_y} in fear of {x}",
         "{x} made {o} lose {own_y}",
     ),
     ("animal", "food"): (
