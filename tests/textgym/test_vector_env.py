@@ -238,3 +238,16 @@ def test_seeds_are_checked(seed: Any) -> None:
     envs = gym.make_vec("textgym/Copy-v0", num_envs=2)
     with pytest.raises(ValueError, match="whole number from 0 on"):
         envs.reset(seed=seed)
+
+
+def test_more_prompts_than_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts make room for others, never those that slots show."""
+    monkeypatch.setattr("textgym.envs.prompts.MOST_ROWS", 1)
+    num_envs = 3
+    native = gym.make_vec("textgym/Copy-v0", num_envs, level="hard")
+    sync = SyncVectorEnv([lambda: gym.make("textgym/Copy-v0", level="hard")] * num_envs)
+    assert_same(native.reset(seed=0), sync.reset(seed=0))
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        actions = random_actions(rng, native, num_envs, native.metadata["eos_id"])
+        assert_same(native.step(actions), sync.step(actions))

@@ -52,11 +52,10 @@ class PromptTable:
             indices: Example numbers.
             shown: The rows that slots show now; they stay what they are.
         """
-        known = self._rows
         for index in indices:
-            if index not in known:
+            if index not in self._rows:
                 self._add(index, indices, shown)
-        return np.array([known[index] for index in indices], dtype=np.int64)
+        return np.array([self._rows[index] for index in indices], dtype=np.int64)
 
     def _add(self, index: int, wanted: Sequence[int], shown: NDArray[np.int64]) -> None:
         if not self._free:
