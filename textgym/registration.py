@@ -72,6 +72,19 @@ TABLE = (
         "solve a word problem, with the working",
     ),
     Row(
+        "textgym/Dialogue-v0",
+        "dialogue",
+        {
+            "outcome:success": 0.4,
+            "outcome:constraints": 0.3,
+            "outcome:progress": 0.2,
+            "outcome:turn_economy": 0.1,
+        },
+        None,
+        None,
+        "book, look up and correct for a user who changes their mind",
+    ),
+    Row(
         "textgym/Wordle-v0",
         "wordle",
         {"outcome:solved": 0.5, "outcome:valid": 0.3, "outcome:guesses": 0.2},

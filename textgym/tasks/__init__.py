@@ -40,6 +40,7 @@ TASKS: dict[str, str] = {
     "recommendation": "textgym.tasks.recommendation:RecommendationTask",
     "arithmetic": "textgym.tasks.arithmetic:ArithmeticTask",
     "wordle": "textgym.tasks.wordle:WordleTask",
+    "dialogue": "textgym.tasks.dialogue:DialogueTask",
     "replay": "textgym.tasks.replay:ReplayTask",
     "mixture": "textgym.tasks.mixture:MixtureTask",
 }
