@@ -13,7 +13,11 @@ from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.runs.environments import make_envs
 from textgym_agents.train import TrainConfig, train
 
-ALGORITHM = ReinforceConfig(learning_rate=1e-2, normalize_advantages=True)
+# A right token is worth 1/3 of return, a nat of entropy at one of about four steps 0.2 / 4, so that
+# an optimum errs at 1 in 100 tokens. Without the bonus the policy is nearly deterministic before it
+# is right, and a symbol that it has ceased to write anywhere stays missing: in Reverse with seed 4
+# entropy is down to 0.5 nats at an accuracy of 0.5, where with it there are 1.4 left.
+ALGORITHM = ReinforceConfig(learning_rate=3e-3, entropy_coef=0.2)
 
 
 def learn(folder: Path, env_id: str, steps: int, seed: int = 0, reward: str | None = None) -> Path:
@@ -46,33 +50,18 @@ def test_copy_is_learned_in_seconds(tmp_path: Path) -> None:
     assert end.low > 0.4
 
 
-STALLS = pytest.mark.xfail(
-    reason="one seed in five stalls with a symbol still wrong: Reverse 0.898, Sort 0.789 at worst",
-    raises=AssertionError,  # Anything else, a control that learns among it, fails.
-    strict=False,
-)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "env_id",
-    [
-        "textgym/Copy-v0",
-        pytest.param("textgym/Reverse-v0", marks=STALLS),
-        pytest.param("textgym/Sort-v0", marks=STALLS),
-    ],
-)
+@pytest.mark.parametrize("env_id", ["textgym/Copy-v0", "textgym/Reverse-v0", "textgym/Sort-v0"])
 def test_symbols_are_learned_within_a_minute(env_id: str, tmp_path: Path) -> None:
-    """Every seed, not the mean: the bound is not met by the marked tasks yet."""
+    """Every seed, not the mean: 0.975 at worst for Copy, 0.980 for Reverse, 0.992 for Sort."""
     learned, controls = [], []
     for seed in range(5):
         real = learn(tmp_path / f"real{seed}", env_id, 700_000, seed)
         random = learn(tmp_path / f"random{seed}", env_id, 100_000, seed, "random")
         learned.append(held_out(real, env_id))
         controls.append(held_out(random, env_id))
-        if controls[-1].high >= 0.3:
-            raise RuntimeError(f"{env_id}: a random reward taught something")
         print(f"{env_id} seed {seed}: {learned[-1].mean:.3f}, random {controls[-1].mean:.3f}")
     over_seeds = Estimate.of([estimate.mean for estimate in learned])
     print(f"{env_id}: {over_seeds.mean:.3f}, {over_seeds.low:.3f} to {over_seeds.high:.3f}")
     assert all(estimate.low > 0.9 for estimate in learned)
+    assert all(estimate.high < 0.3 for estimate in controls)

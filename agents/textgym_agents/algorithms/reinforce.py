@@ -39,8 +39,10 @@ class ReinforceConfig:
     # the policy's value head.
     baseline: Baseline = "batch_mean"
 
-    # Weight of the mean entropy a step (nats) in the objective. Lower: commits sooner. Higher:
-    # explores longer; above 0 the gradient is no longer that of the return alone.
+    # Weight of the mean entropy a step (nats) in the objective, beside an episode's return
+    # (rescaled under normalize_advantages): at T steps an episode, a nat at a step is worth
+    # entropy_coef / T of return. Lower: commits sooner, to a wrong action perhaps. Higher: explores
+    # longer; above 0 the gradient is no longer that of the return alone.
     entropy_coef: float = 0.0
 
     # Weight of the value head's mean squared error; only with the learned baseline. Lower: the
