@@ -21,10 +21,10 @@ NEEDS = (
     "Can you find me {}?",
     "I would like {}.",
     "Please find me {}.",
-    "Could you find {} for me?",
+    "Could you please find {}?",
     "I want to book {}.",
     "Please book {}.",
-    "Could you book {} for me?",
+    "Could you please book {}?",
     "I would like to book {}.",
 )
 FURTHER = (
@@ -32,7 +32,7 @@ FURTHER = (
     "Thanks. Now I need {}.",
     "Can you also find me {}?",
     "I am also looking for {}.",
-    "Thanks. Please book {} too.",
+    "Thanks. Please also book {}.",
     "Could you also book {}?",
 )
 LOOKS = NEEDS[:6]

@@ -40,9 +40,9 @@ class Level(NamedTuple):
 
 
 LEVELS = {
-    "easy": Level(((0, 1),), 0.0, 0.0, 8, 4, 64, 176),
-    "medium": Level(((2, 3),), 1.0, 0.0, 12, 8, 64, 336),
-    "hard": Level(((0, 1), (1, 2)), 0.75, 0.5, 18, 14, 64, 592),
+    "easy": Level(((0, 1),), 0.0, 0.0, 8, 4, 48, 144),
+    "medium": Level(((2, 3),), 1.0, 0.0, 12, 8, 48, 280),
+    "hard": Level(((0, 1), (1, 2)), 0.75, 0.5, 18, 14, 48, 512),
 }
 
 
@@ -88,10 +88,10 @@ class DialogueTask(ProceduralTask, MultiTurnTask):
     about what is booked, and have to give way where nothing is to be had.
 
     Levels: "easy" has one goal, at most one slot to ask for, and no surprises. "medium" (the
-    default) has two or three slots to ask for, and one surprise: a change of mind, something that
-    is full or not there, or a further question. "hard" has two goals in a row, the second of which
-    may refer to the first one ("on the same day"), surprises in most of them, and users who answer
-    something else first. The user goes after 8, 12 and 18 turns.
+    default) has two or three slots to ask for (one where something is looked up), and one surprise:
+    a change of mind, something that is full or not there, or a further question. "hard" has two
+    goals in a row, the second of which may refer to the first one ("on the same day"), surprises in
+    most of them, and users who answer something else first. The user goes after 8, 12 and 18 turns.
 
     The outcome, each number in [0, 1]:
 
@@ -104,15 +104,14 @@ class DialogueTask(ProceduralTask, MultiTurnTask):
       0 without success.
 
     Success implies that constraints and progress are 1. The default reward weighs them 0.4, 0.3,
-    0.2 and 0.1. There are no references: an answer depends on what was said. The expert is a
-    dialogue manager that goes by what was said alone, also after turns that were not its own; it
-    always scores 1.
+    0.2 and 0.1. The reference is the expert's first turn. The expert is a dialogue manager that
+    goes by what was said alone, also after turns that were not its own; left alone, it always
+    scores 1.
 
     Metadata: "level", "turn_limit", "expert_turns", "goals" (what the user wants, says and changes)
     and "knowledge" (what the knowledge base holds; "seed" of the names). Examples hardly ever
-    recur, as the seed alone has 2**31 values. Of prompts alone there are more than 10**6 at "easy"
-    and at "hard"; at "medium", which leaves more out, there are more than 10**5 (both counted by
-    recurrence, as for `TranslationTask`).
+    recur, as the seed alone has 2**31 values. Prompts alone recur like those of about 10**6 equally
+    likely ones at "easy" and "hard", and of 10**5 at "medium", which leaves more unsaid.
     """
 
     name = "dialogue"
@@ -136,7 +135,8 @@ class DialogueTask(ProceduralTask, MultiTurnTask):
             "goals": [goal.as_facts(draws) for goal in goals],
             "knowledge": draw_knowledge(goals, draws),
         }
-        return Example(as_user(goals[0].opening), (), metadata)
+        prompt = as_user(goals[0].opening)
+        return Example(prompt, (next_turn(prompt, ()),), metadata)
 
     def converse(self, example: Example) -> DialogueConversation:
         """Return the user and the knowledge base of an example, before the first turn."""

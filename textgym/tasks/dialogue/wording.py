@@ -47,7 +47,7 @@ ANYTHING: dict[str, tuple[str, ...]] = {
 REVISIONS = (
     "Oh, and make it {} instead.",
     "But I changed my mind: make it {}.",
-    "And I would rather have {} now.",
+    "And one more thing: make it {}.",
 )
 """Changes of mind beside an answer."""
 
