@@ -12,7 +12,7 @@ from textgym.tasks.arithmetic.teller import Story, Teller
 from textgym.tasks.base import Example, ProceduralTask
 from textgym.tasks.draws import Draws
 
-TOKENS = {"easy": (64, 28), "medium": (96, 48), "hard": (160, 60)}
+TOKENS = {"easy": (48, 20), "medium": (64, 32), "hard": (112, 40)}
 """The most tokens of a prompt, and of an answer with its EOS, by level."""
 
 OVERALL = ("in the end?", "in all?", "at first?")

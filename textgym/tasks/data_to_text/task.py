@@ -15,7 +15,7 @@ from textgym.tasks.draws import Draws
 SIZES = {"easy": (1, 2, 2), "medium": (2, 3, 4), "hard": (4, 5, 6)}
 """How many triples a prompt may have, by level; each entry is as likely."""
 
-LIMITS = {"easy": (64, 64), "medium": (128, 112), "hard": (184, 152)}
+LIMITS = {"easy": (48, 52), "medium": (88, 84), "hard": (128, 112)}
 """The longest prompt and the answer's budget (EOS included) in bundled tokens, by level."""
 
 NUM_REFERENCES = 4

@@ -33,9 +33,9 @@ class Setting(NamedTuple):
 
 
 SETTINGS = {
-    "easy": Setting(4, 6, 8, 3, 3, 168, 36),
-    "medium": Setting(5, 8, 10, 4, 4, 212, 46),
-    "hard": Setting(6, 12, None, 15, 5, 164, 60),
+    "easy": Setting(4, 6, 8, 3, 3, 60, 20),
+    "medium": Setting(5, 8, 10, 4, 4, 76, 24),
+    "hard": Setting(6, 12, None, 15, 5, 60, 28),
 }
 
 SPREAD = 1.25

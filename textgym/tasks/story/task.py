@@ -16,7 +16,7 @@ SHAPES = {
 }
 """How many words are asked for and how many sentences the references have, by level."""
 
-LIMITS = {"easy": (64, 56), "medium": (72, 120), "hard": (88, 160)}
+LIMITS = {"easy": (48, 48), "medium": (52, 96), "hard": (68, 132)}
 """The longest prompt, and the room for an answer and its EOS, in tokens, by level."""
 
 TURNING = 0.5

@@ -16,7 +16,7 @@ from textgym.tasks.summarization.sales import write_sales
 from textgym.tasks.summarization.weather import write_weather
 from textgym.tasks.summarization.words import VALUES
 
-LIMITS = {"easy": (144, 50), "medium": (240, 50), "hard": (352, 50)}
+LIMITS = {"easy": (104, 40), "medium": (184, 40), "hard": (256, 40)}
 """The most tokens of a prompt and of an answer with its EOS, by level."""
 
 KINDS: tuple[Callable[[Draws, str], Report], ...] = (

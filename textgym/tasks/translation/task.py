@@ -18,7 +18,7 @@ LENGTHS = {"easy": (3, 9), "medium": (7, 17), "hard": (9, 22)}
 DIRECTIONS = ("en-de", "de-en")
 """From English to German, and from German to English."""
 
-LIMITS = {"easy": (40, 48), "medium": (64, 64), "hard": (72, 72)}
+LIMITS = {"easy": (36, 44), "medium": (52, 64), "hard": (68, 76)}
 """The longest prompt and the longest answer, EOS included, in tokens, by level.
 
 In 20,000 examples of the bundled tokenizer the longest had 27 and 31, 41 and 45, 50 and 54 tokens,

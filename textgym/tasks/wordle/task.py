@@ -34,9 +34,9 @@ class Rules(NamedTuple):
 
 
 LEVELS = {
-    "easy": Rules((4,), 6, 4, 35, 56),
-    "medium": Rules((5,), 10, 4, 58, 68),
-    "hard": Rules((5, 6), 16, 5, 93, 100),
+    "easy": Rules((4,), 6, 4, 32, 56),
+    "medium": Rules((5,), 10, 4, 50, 68),
+    "hard": Rules((5, 6), 16, 5, 84, 100),
 }
 
 
