@@ -119,6 +119,10 @@ class Algorithm(ABC, Generic[ConfigT]):
         return norm
 
 
+_PADDED_SHARE, _SMALL_PASS = 1.2, 512
+"""A pass holds padding for a fifth of its tokens at most, unless it has few positions at all."""
+
+
 def check_rewards(episodes: Sequence[Episode]) -> None:
     """Refuse an empty batch and rewards that are not finite.
 
@@ -158,9 +162,14 @@ def passes(episodes: Sequence[Episode], max_tokens: int) -> list[list[int]]:
     if max_tokens <= 0:
         return [list(range(len(episodes)))]
     parts: list[list[int]] = []
+    filled = 0  # Positions of the last part without its padding.
     for index in sorted(range(len(episodes)), key=lambda i: sizes[i]):
-        if parts and sizes[index] * (len(parts[-1]) + 1) <= max_tokens:
+        padded = sizes[index] * (len(parts[-1]) + 1) if parts else 0
+        filled += sizes[index]
+        tight = padded <= max(_PADDED_SHARE * filled, _SMALL_PASS)
+        if parts and padded <= max_tokens and tight:
             parts[-1].append(index)
         else:
             parts.append([index])
+            filled = sizes[index]
     return parts
