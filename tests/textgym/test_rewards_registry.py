@@ -16,8 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textgym.rewards import REWARDS, load_reward
+from textgym.tasks import load_task
 
-NEED_NO_REFERENCE = {"constant", "random"}
+NEED_NO_REFERENCE = {"constant", "random", "diversity", "non_repetition", "fluency"}
+TASK_OF = {
+    "answer": "arithmetic",
+    "answer_format": "arithmetic",
+    "working": "arithmetic",
+    "faithfulness": "data_to_text",
+    "triple_coverage": "data_to_text",
+    "key_facts": "summarization",
+    "ndcg": "recommendation",
+}
+"""Rewards that read facts of the example, which that task draws."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,11 @@ class Example:
     prompt: str = "a prompt"
     references: tuple[str, ...] = ("the cat sat on the mat, quietly.", "a cat\nsat there")
     metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def example_for(name: str, **kwargs: Any) -> Any:
+    """An example that the reward can be asked about."""
+    return load_task(TASK_OF[name]).example(0) if name in TASK_OF else Example(**kwargs)
 
 
 FRAGMENTS = ["the", " cat", " ", "\n", "sat on", "-\n", ",", ".", "qui", "etly", "é", "漢", "😀"]
@@ -46,7 +62,7 @@ def reward(request):
 @given(chunks=chunk_lists, references=st.lists(chunk_lists.map("".join), min_size=1, max_size=3))
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_stream_equals_batch_and_stays_in_range(name, chunks, references):
-    reward, example = load_reward(name), Example(references=tuple(references))
+    reward, example = load_reward(name), example_for(name, references=tuple(references))
     text, stream = "", load_reward(name).stream(example)
     assert stream.score() == reward([""], [example])[0]
     for chunk in chunks:
@@ -60,7 +76,8 @@ def test_stream_equals_batch_and_stays_in_range(name, chunks, references):
 
 def test_asking_rarely_or_often_makes_no_difference(reward):
     chunks = ["the ca", "t sat", "", " on", " the", " mat", "-\n", "x", ", qui", "etly."]
-    often, rarely = reward.stream(Example()), reward.stream(Example())
+    example = example_for(reward.name)
+    often, rarely = reward.stream(example), reward.stream(example)
     for chunk in chunks:
         often.append(chunk)
         often.score()
@@ -70,14 +87,15 @@ def test_asking_rarely_or_often_makes_no_difference(reward):
 
 def test_batch_shape_type_and_order(reward):
     texts = ["the cat sat on the mat, quietly.", "a dog", ""]
-    scores = reward(texts, [Example()] * 3)
+    examples = [example_for(reward.name)] * 3
+    scores = reward(texts, examples)
     assert scores.shape == (3,)
     assert scores.dtype == np.float64
-    np.testing.assert_array_equal(scores[::-1], reward(texts[::-1], [Example()] * 3))
+    np.testing.assert_array_equal(scores[::-1], reward(texts[::-1], examples))
 
 
 def test_components_and_total(reward):
-    texts, examples = ["the cat", "mat"], [Example()] * 2
+    texts, examples = ["the cat", "mat"], [example_for(reward.name)] * 2
     components = reward.components(texts, examples)
     assert list(components) == [reward.name]
     np.testing.assert_array_equal(reward.total(components), reward(texts, examples))
@@ -95,13 +113,15 @@ def test_name_and_signature(name):
 def test_a_reference_scores_one(reward):
     if reward.name == "random":
         pytest.skip("a random score knows no reference")
-    for reference in Example().references[:1]:
-        assert reward([reference], [Example()])[0] == 1.0
+    example = example_for(reward.name)
+    if "fluen" in reward.name or reward.name == "sentiment":
+        example = load_task("story").example(0)  # A good text is one that tells something.
+    assert reward([example.references[0]], [example])[0] == 1.0
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 def test_rewards_and_streams_can_be_copied(reward, duplicate):
-    example = Example()
+    example = example_for(reward.name)
     stream = reward.stream(example)
     stream.append("the cat sa")
     before = stream.score()
@@ -117,7 +137,7 @@ def test_rewards_and_streams_can_be_copied(reward, duplicate):
 
 def test_a_copied_reward_is_not_heavier_for_having_scored(reward):
     fresh = len(pickle.dumps(reward))
-    reward(["the cat"], [Example()])
+    reward(["the cat"], [example_for(reward.name)])
     assert len(pickle.dumps(reward)) == fresh
 
 
@@ -126,13 +146,14 @@ def test_without_references_the_error_names_the_example(reward):
     if reward.name in NEED_NO_REFERENCE:
         assert 0.0 <= reward(["a"], [example])[0] <= 1.0
         return
-    for attempt in (lambda: reward(["a"], [example]), lambda: reward.stream(example)):
+    attempts = (lambda: reward(["a"], [example]), lambda: reward.stream(example).score())
+    for attempt in attempts:
         with pytest.raises(ValueError, match=f"{reward.name.replace('+', '[+]')}.*'which one[?]'"):
             attempt()
 
 
 def test_references_given_as_one_string_are_refused(reward):
-    if reward.name in NEED_NO_REFERENCE:
+    if reward.name in NEED_NO_REFERENCE or reward.name in TASK_OF:
         pytest.skip("looks at no reference")
     with pytest.raises(TypeError, match="not one string"):
         reward(["a"], [Example(references="the cat")])
@@ -142,8 +163,13 @@ def test_scores_do_not_depend_on_the_hash_seed():
     script = (
         "from types import SimpleNamespace as N\n"
         "from textgym.rewards import REWARDS, load_reward\n"
-        "e = N(prompt='p', references=('the cat sat', 'a dog'), metadata={})\n"
-        "print([load_reward(n)(['the cat dog', 'é'], [e, e]).tolist() for n in sorted(REWARDS)])"
+        "from textgym.tasks import load_task\n"
+        "cat = N(prompt='p', references=('the cat sat', 'a dog'), metadata={})\n"
+        f"tasks = {TASK_OF}\n"
+        "for n in sorted(REWARDS):\n"
+        "    e = load_task(tasks[n]).example(0) if n in tasks else cat\n"
+        "    texts = ['the cat dog', 'é', *e.references]\n"
+        "    print(n, load_reward(n)(texts, [e] * len(texts)).tolist())"
     )
     outputs = {
         subprocess.run(

@@ -87,9 +87,19 @@ def _make(target: str, name: str, level: str | None, kwargs: dict[str, Any]) -> 
         made = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"task {name!r}: {target!r} cannot be imported: {error}") from error
+    parameters = inspect.signature(made).parameters
     if level is not None:
-        if "level" not in inspect.signature(made).parameters:
+        if "level" not in parameters:
             raise ValueError(f"task {name!r} has no levels, so level={level!r} means nothing to it")
         kwargs = {"level": level, **kwargs}
+    missing = [
+        key
+        for key, parameter in parameters.items()
+        if key not in kwargs
+        and parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if missing:
+        raise ValueError(f"task {name!r} needs the arguments {', '.join(missing)} (task_kwargs)")
     task: Task = made(**kwargs)
     return task
