@@ -11,6 +11,7 @@ measures what it scores and writes the model card.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from pathlib import Path
 
@@ -19,6 +20,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 from safetensors.torch import load_file, save_file
 
 from textgym.tasks.mixture import TEXT_TASKS
+from textgym.tokenizers import load_tokenizer
 from textgym_agents.algorithms.mle import MaximumLikelihoodConfig
 from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.train import TrainConfig, train
@@ -47,7 +49,11 @@ def main() -> None:
     parser.add_argument("--target", type=Path, default=TARGET, help="folder of the model")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--export", type=Path, metavar="CHECKPOINT", help="only write its model")
     args = parser.parse_args()
+    if args.export is not None:
+        export(args.export, args.target)
+        return
     config = TrainConfig(
         env_id="textgym:textgym/Text-v0",
         env_kwargs={
@@ -74,16 +80,22 @@ def main() -> None:
 
 
 def export(checkpoint: Path, target: Path) -> None:
-    """Write the model of a checkpoint in half precision, each file moved into place."""
+    """Write a checkpoint's model in half precision and its tokenizer, each moved into place."""
     (source,) = checkpoint.rglob("model.safetensors")
     target.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.half() for name, tensor in load_file(source).items()}
-    unfinished = target / "model.safetensors.tmp"
+    unfinished = target / "unfinished.tmp"
     save_file(tensors, unfinished, metadata={"format": "pt"})
     unfinished.replace(target / "model.safetensors")
-    unfinished = target / "config.json.tmp"
-    unfinished.write_text((source.parent / "config.json").read_text("utf-8"), encoding="utf-8")
-    unfinished.replace(target / "config.json")
+    config = json.loads((source.parent / "config.json").read_text("utf-8"))
+    config["textgym_tokenizer"] = load_tokenizer().signature
+    texts = {
+        "config.json": json.dumps(config, indent=2) + "\n",
+        "tokenizer.json": (ROOT / "textgym" / "data" / "bpe.json").read_text("utf-8"),
+    }
+    for name, text in texts.items():
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(target / name)
     print(f"{target}: {sum(t.numel() for t in tensors.values()):,} parameters")
 
 

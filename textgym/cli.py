@@ -14,6 +14,7 @@ from gymnasium.envs.registration import registry
 from gymnasium.error import Error as GymnasiumError
 
 from textgym.envs import RewardError
+from textgym.envs.scales import load_scales
 from textgym.play import play
 from textgym.registration import TABLE
 from textgym.rewards import REWARDS, load_reward
@@ -118,7 +119,7 @@ def _score(arguments: argparse.Namespace) -> None:
 
 
 def table() -> list[str]:
-    """Return the lines of a table of the registered environments."""
+    """Return the lines of two tables of the registered environments: what they are, and scores."""
     rows = [("id", "reward", "prompt", "answer", "levels", "what to do")]
     for row in TABLE:
         task: Any = load_task(row.task)
@@ -128,15 +129,36 @@ def table() -> list[str]:
             f"{level}*" if level == getattr(task, "level", None) else level
             for level in getattr(task, "levels", ())
         )
-        reward = load_reward(row.reward).name
-        rows.append((row.id, reward, str(prompt), str(answer), levels or "-", row.description))
+        name = load_reward(row.reward).name
+        rows.append((row.id, name, str(prompt), str(answer), levels or "-", row.description))
+    scores: list[tuple[str, ...]] = [
+        ("id", "task", "random", "untrained", "trained", "greedy", "expert")
+    ]
+    for scale in load_scales():
+        measured = (
+            *(scale.random, scale.untrained, scale.likelihood),
+            *(scale.likelihood_greedy, scale.expert),
+        )
+        shown = ["-" if value is None else f"{value.mean:.3f}" for value in measured]
+        scores.append((scale.variant, *shown))
+    return [
+        *_aligned(rows),
+        "",
+        "prompt, answer: most tokens, EOS included; *: the level if none is given",
+        "",
+        *_aligned(scores),
+        "",
+        "mean scores on the test split: random tokens; a small model untrained, trained by "
+        "likelihood, and the same by its most probable tokens; the expert",
+    ]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
+    return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-    note = "prompt, answer: most tokens, EOS included; *: the level if none is given"
-    return [*lines, "", note]
 
 
 def _full_id(name: str) -> str:

@@ -47,7 +47,7 @@ def play(
     tokenizer = text_env.mdp.tokenizer
     prompt = text_env.mdp.prompt(text_env.get_state()["example"])
     print(f"prompt (example {prompt.index}):\n{prompt.example.prompt.rstrip()}")
-    print(f"up to {text_env.mdp.max_new_tokens} tokens; an empty line ends the text")
+    print(f"up to {text_env.mdp.max_new_tokens} tokens; an empty line ends the text, or a turn")
     written: list[int] = []
     info: dict[str, Any] = {}
     total = 0.0
@@ -57,6 +57,10 @@ def play(
             total += float(reward)
             written.append(token)
             print(f"  {_shown(tokenizer, token):<16} #{token:<6} {float(reward):+.4f} {total:+.4f}")
+            if info.get("reply"):
+                print(info["reply"].rstrip())
+            if "reply" in info:
+                written.clear()
             if "score" in info:
                 break
     env.close()

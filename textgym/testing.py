@@ -55,6 +55,30 @@ def check_reward(reward: Any, examples: Sequence[ExampleLike], texts: Sequence[s
     _raise(f"reward {loaded.name!r}", _reward_problems(loaded, examples, texts))
 
 
+def play_expert(env: Any, example: int) -> dict[str, Any]:
+    """Play an episode as the task's expert does, by `reset` and `step`.
+
+    Args:
+        env: A single text environment, wrapped or not.
+        example: The number of the example.
+
+    Returns:
+        The info at the end of the episode.
+    """
+    _, info = env.reset(options={"example": example})
+    mdp = env.unwrapped.mdp
+    shown = mdp.prompt(example).example
+    said: list[tuple[str, str]] = []
+    while "score" not in info:
+        turn = mdp.task.expert(shown, said)
+        for token in [*mdp.tokenizer.encode(turn), mdp.tokenizer.eos_id]:
+            *_, info = env.step(token)
+            if "score" in info:
+                break
+        said.append((turn, info.get("reply", "")))
+    return dict(info)
+
+
 def _raise(what: str, problems: Iterator[str]) -> None:
     found = list(dict.fromkeys(problems))
     if found:

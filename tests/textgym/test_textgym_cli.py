@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from textgym.cli import main
-from textgym.play import tokens_of
+from textgym.play import play, tokens_of
 from textgym.registration import TABLE
 from textgym.rewards import load_reward
 from textgym.score import bootstrap_interval
@@ -70,6 +70,14 @@ def test_play_shows_what_each_token_is_paid(
     assert out.endswith(
         "text: b a\nreference: b a\nscore 1.0000  return +1.0000  finished by stop\n"
     )
+
+
+def test_play_shows_the_replies_of_a_conversation(capsys: pytest.CaptureFixture[str]) -> None:
+    info = play("textgym/Wordle-v0", {}, seed=0, source=io.StringIO("zzzzz\n\n" * 4))
+    shown = capsys.readouterr().out
+    assert shown.count("not in the list\n") >= 4
+    assert info["finish_reason"] == "task"
+    assert info["turns"] == (("zzzzz", "not in the list\n"),) * 3 + (("zzzzz", info["reply"]),)
 
 
 def test_play_ends_with_the_input_the_budget_or_an_illegal_token(

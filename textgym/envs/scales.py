@@ -65,7 +65,11 @@ class Scale:
 @cache
 def load_scales() -> tuple[Scale, ...]:
     """All stored scales."""
-    text = resources.files("textgym").joinpath("data/scales.json").read_text("utf-8")
+    return parse_scales(resources.files("textgym").joinpath("data/scales.json").read_text("utf-8"))
+
+
+def parse_scales(text: str) -> tuple[Scale, ...]:
+    """The scales of a JSON list."""
     return tuple(_scale(row) for row in json.loads(text))
 
 

@@ -16,7 +16,11 @@ import torch
 import tyro
 
 from textgym_agents.policies import MLPPolicy, Policy, Sampling
+from textgym_agents.policies.bundled import BUNDLED, bundled_fits, bundled_folder
 from textgym_agents.policies.spaces import describe_space, space_from
+
+FRESH_SIZES = {"layers": 4, "heads": 4, "width": 128}
+"""The sizes of a fresh GPT-2 where none are given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,18 +34,19 @@ class PolicyConfig:
     # Widths of an mlp's hidden layers. Smaller: faster. Larger: fits more.
     hidden_sizes: tuple[int, ...] = (64, 64)
 
-    # A causal_lm's name or folder for transformers; its tokenizer must be the environment's. None:
-    # a fresh GPT-2 of the sizes below.
+    # A causal_lm's name or folder for transformers, whose tokenizer must be the environment's, or
+    # "bundled" for the small model that comes along. None: the bundled one where the environment
+    # has its tokenizer and no size is given below; else a fresh GPT-2.
     model: str | None = None
 
-    # Blocks of a fresh GPT-2. Fewer: faster. More: fits more.
-    layers: int = 4
+    # Blocks of a fresh GPT-2; None is 4. Fewer: faster. More: fits more.
+    layers: int | None = None
 
-    # Attention heads of a fresh GPT-2; must divide its width.
-    heads: int = 4
+    # Attention heads of a fresh GPT-2; must divide its width. None is 4.
+    heads: int | None = None
 
-    # Width of a fresh GPT-2's hidden states. Smaller: faster. Larger: fits more.
-    width: int = 128
+    # Width of a fresh GPT-2's hidden states; None is 128. Smaller: faster. Larger: fits more.
+    width: int | None = None
 
     # Divides the logits; above 0. Lower: closer to the most probable action. Higher: closer to
     # uniform. Training and evaluation follow the distribution so changed.
@@ -55,10 +60,10 @@ class PolicyConfig:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        sizes = {name: getattr(self, name) for name in ("layers", "heads", "width")}
+        sizes = {name: getattr(self, name) for name in FRESH_SIZES}
         sizes |= {f"hidden_sizes[{i}]": size for i, size in enumerate(self.hidden_sizes)}
         for name, size in sizes.items():
-            if size < 1:
+            if size is not None and size < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
 
     def sampling(self) -> Sampling:
@@ -98,8 +103,12 @@ def describe_policy(
             )
         described["pad_id"] = int(envs.metadata["pad_id"])
         described["tokenizer"] = envs.metadata.get("tokenizer")
+        sizes = {name: getattr(config, name) for name in FRESH_SIZES}
+        fresh = any(size is not None for size in sizes.values())
         described["model"] = config.model
-        described |= {name: getattr(config, name) for name in ("layers", "heads", "width")}
+        if config.model is None and not fresh and bundled_fits(envs):
+            described["model"] = BUNDLED
+        described |= {name: sizes[name] or usual for name, usual in FRESH_SIZES.items()}
     return with_sampling(described, config.sampling())
 
 
@@ -179,7 +188,7 @@ def build_causal_lm(description: Mapping[str, Any], folder: Path | None = None) 
     num_actions = int(description["action_space"]["n"])
     source = description["model"] if folder is None else folder
     if source is not None:
-        model = load_causal_lm(source)
+        model = load_causal_lm(bundled_folder() if source == BUNDLED else source)
     else:
         space = description["observation_space"]
         width = space["spaces"]["input_ids"]["shape"] if "spaces" in space else space["shape"]

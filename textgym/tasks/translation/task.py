@@ -101,6 +101,12 @@ class TranslationTask(ProceduralTask):
         self.direction = direction
         self.max_prompt_tokens, self.max_new_tokens = LIMITS[self.level]
 
+    @property
+    def variant(self) -> str:
+        """The name, the level, and the direction where it is German to English."""
+        usual = self.direction == "en-de"
+        return super().variant if usual else f"{self.name}/{self.direction}/{self.level}"
+
     def generate(self, rng: np.random.Generator) -> Example:
         """Draw a sentence of the level: the prompt in one language, references in the other."""
         to_english = self.direction == "de-en"
