@@ -132,7 +132,9 @@ def held_out(run: Run) -> dict[str, float]:
 
 
 def reached(config: TrainConfig, row: dict[str, float]) -> bool:
-    """Whether the row reaches the target return."""
+    """Whether the row reaches the target return, or the limit of time."""
     measured = row.get("eval_return_mean" if config.eval_interval else "return_mean")
-    target = config.target_return
+    target, limit = config.target_return, config.max_seconds
+    if limit is not None and row.get("seconds", 0.0) >= limit:
+        return True
     return target is not None and measured is not None and measured >= target

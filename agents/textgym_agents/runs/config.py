@@ -40,6 +40,10 @@ class TrainConfig:
     # Stop once the mean return (of evaluations, where eval_interval is on) reaches this.
     target_return: float | None = None
 
+    # Stop after the iteration in which so many seconds are over; None: no limit. A run stopped by
+    # it ends where the machine's speed says, so its length is not reproducible.
+    max_seconds: float | None = None
+
     # Iterations between evaluations; before and after training, too. 0: none. Lower: a finer
     # curve, more time.
     eval_interval: int = 0
@@ -87,6 +91,8 @@ class TrainConfig:
         require("seed", self.seed, least=0)
         if self.target_return is not None:
             require("target_return", self.target_return)
+        if self.max_seconds is not None:
+            require("max_seconds", self.max_seconds, above=0)
         require("eval_interval", self.eval_interval, least=0)
         require("eval_episodes", self.eval_episodes, least=1)
         require("checkpoint_interval", self.checkpoint_interval, least=1)
@@ -99,6 +105,7 @@ MAY_CHANGE = frozenset(
         "output",
         "total_steps",
         "target_return",
+        "max_seconds",
         "eval_interval",
         "eval_episodes",
         "eval_env_kwargs",
