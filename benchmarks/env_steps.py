@@ -1,6 +1,6 @@
 """Steps a second of the native vector environment, against Gymnasium's vectorised CartPole.
 
-Text-v0 runs on its bundled pairs with a constant reward, a vocabulary of 1,536 and contexts of 64
+Text-v0 runs on its bundled pairs with a constant reward, a vocabulary of 1,984 and contexts of 64
 to 128 tokens (128 is its default; an observation is that many 64-bit ids). All contenders run in
 turn in one process, several times; the table holds medians, and the ratios are medians of the
 ratios of each round. Random actions are drawn outside the clock.

@@ -26,9 +26,11 @@ class Draws:
 
     def unit(self) -> float:
         """Return a number from [0, 1)."""
-        if not self._values:
-            self._values = self._rng.random(BLOCK).tolist()
-        return self._values.pop()
+        return (self._values or self._refill()).pop()
+
+    def _refill(self) -> list[float]:
+        self._values = self._rng.random(BLOCK).tolist()
+        return self._values
 
     def chance(self, probability: float) -> bool:
         """Return True with a probability."""
@@ -36,7 +38,8 @@ class Draws:
 
     def pick(self, choices: Sequence[T]) -> T:
         """Return one of the choices, each as likely."""
-        return choices[int(self.unit() * len(choices))]
+        values = self._values or self._refill()
+        return choices[int(values.pop() * len(choices))]
 
     def between(self, low: int, high: int) -> int:
         """Return a whole number, both ends included."""

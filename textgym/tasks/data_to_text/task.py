@@ -18,8 +18,8 @@ SIZES = {"easy": (1, 2, 2), "medium": (2, 3, 4), "hard": (4, 5, 6)}
 LIMITS = {"easy": (48, 52), "medium": (88, 84), "hard": (128, 112)}
 """The longest prompt and the answer's budget (EOS included) in bundled tokens, by level."""
 
-NUM_REFERENCES = 4
-"""How many different texts are wanted; where the facts allow fewer, there are fewer."""
+NUM_REFERENCES = {"easy": 4, "medium": 4, "hard": 3}
+"""How many different texts are wanted, by level; where the facts allow fewer, there are fewer."""
 
 MAX_TEXTS = 12
 """How many texts are written to find them."""
@@ -37,7 +37,7 @@ class DataToTextTask(ProceduralTask):
 
     The references vary order, wording (active, passive and inverse phrases), relative clauses,
     apposition and pronouns, and start from either end of the graph; the first one is the plainest.
-    There are up to four, fewer where there is not much to vary.
+    There are up to four (at hard three), fewer where there is not much to vary.
 
     Levels: "easy" has one or two triples, "medium" (the default) two to four, "hard" four to six.
     All draw from 51 relations; names are combined from lists, so there are more than 10**6 prompts
@@ -72,16 +72,17 @@ class DataToTextTask(ProceduralTask):
                 for e in world.entities
             },
         }
-        return Example(prompt, _references(world, draws), metadata)
+        references = _references(world, draws, NUM_REFERENCES[self.level])
+        return Example(prompt, references, metadata)
 
 
-def _references(world: World, draws: Draws) -> tuple[str, ...]:
+def _references(world: World, draws: Draws, wanted: int) -> tuple[str, ...]:
     texts = {Writer(world).text(world.facts[0].subject): None}
     for _ in range(MAX_TEXTS - 1):
         root = world.root if draws.chance(0.5) else draws.pick(world.entities)
         if root.facts:
             texts[Writer(world, draws).text(root)] = None
-        if len(texts) == NUM_REFERENCES:
+        if len(texts) == wanted:
             break
     return tuple(texts)
 
