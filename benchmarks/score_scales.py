@@ -99,12 +99,14 @@ def variants(row: Row) -> list[dict[str, Any]]:
 
 def scale_of(row: Row, variant: dict[str, Any], episodes: int) -> Scale:
     kwargs = {"split": "test", **variant}
-    task = load_task(row.task, level=variant.get("level"), **variant.get("task_kwargs", {}))
+    mdp = gym.make(row.id, **kwargs).unwrapped.mdp
     fewer = min(episodes, 200)
     return Scale(
         env_id=row.id,
-        variant=task.variant,
+        variant=mdp.task.variant,
         reward=load_reward(row.reward).signature,
+        tokenizer=mdp.tokenizer.name,
+        max_new_tokens=mdp.max_new_tokens,
         episodes=episodes,
         random=random_tokens(row.id, kwargs, episodes),
         expert=expert(row.id, kwargs, episodes),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -35,7 +36,7 @@ from textgym_agents.policies.construction import PolicyConfig, build_policy, des
 from textgym_agents.train import TrainConfig, train
 
 ENV_IDS = {row.id.removeprefix("textgym/"): row.id for row in TABLE if row.task in TEXT_TASKS}
-TEMPERATURES = (0.2, 0.4, 0.6, 0.8)
+TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 ALGORITHM = ReinforceConfig(learning_rate=3e-4, baseline="leave_one_out", group_size=8)
 
 
@@ -56,6 +57,7 @@ def start(env_id: str, temperature: float = 1.0) -> Policy:
 
 def learn(env_id: str, reward: Any, seconds: float, seed: int, folder: Path) -> Policy:
     """Train from the bundled model; the policy at the end, at temperature 1."""
+    shutil.rmtree(folder, ignore_errors=True)
     config = TrainConfig(
         env_id=f"textgym:{env_id}",
         env_kwargs={"mask_in_info": False} | ({} if reward is None else {"reward": reward}),
@@ -127,6 +129,9 @@ def main() -> None:
             for name in args.only
         }
         for name, future in pending.items():
+            if (error := future.exception()) is not None:
+                print(f"{name} failed: {error!r}", flush=True)  # The others' hours are not lost.
+                continue
             rows.append(row(name, future.result()))
             print(json.dumps(rows[-1]), flush=True)
     command = f"python benchmarks/task_learning.py --seconds {args.seconds:g} --jobs {args.jobs}"

@@ -76,7 +76,10 @@ def main() -> None:
         tensorboard=False,
     )
     algorithm = MaximumLikelihoodConfig(learning_rate=3e-3, schedule="cosine", warmup=0.02)
-    export(train(config, algorithm).checkpoint, args.target)
+    result = train(config, algorithm)
+    if result.interrupted:
+        raise SystemExit("interrupted: nothing was written; --resume goes on")
+    export(result.checkpoint, args.target)
 
 
 def export(checkpoint: Path, target: Path) -> None:

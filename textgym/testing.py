@@ -95,6 +95,8 @@ def _task_problems(task: Task, samples: int, tokenizer: Tokenizer) -> Iterator[s
         yield "num_examples accepts a split that there is not: raise a ValueError"
     except ValueError:
         pass
+    except Exception as error:
+        yield f"num_examples raises {error!r} for a split that there is not, not a ValueError"
     shown: dict[str, str] = {}
     for split in SPLITS:
         try:
@@ -111,8 +113,11 @@ def _task_problems(task: Task, samples: int, tokenizer: Tokenizer) -> Iterator[s
             except Exception as error:
                 yield f"{where} raises {error!r}"
                 continue
-            yield from (f"{where}: {p}" for p in _example_problems(task, example, tokenizer))
-            if example != task.example(index, split):
+            problems = list(_example_problems(task, example, tokenizer))
+            yield from (f"{where}: {problem}" for problem in problems)
+            if not isinstance(example, Example):
+                continue
+            if not _same(example, task.example(index, split)):
                 yield f"{where} is another one at the second call: draw it from (seed, index) alone"
             if shown.setdefault(str(example.prompt), split) != split:
                 yield f"{where}: its prompt is in the split {shown[example.prompt]!r} as well"
@@ -131,10 +136,16 @@ def _indices(size: int, samples: int) -> list[int]:
     return few if size <= samples else [*few, size - 1, size // 2]
 
 
+def _same(first: Any, second: Any) -> bool:
+    """Whether two examples are equal, arrays in their metadata included."""
+    return pickle.dumps(first) == pickle.dumps(second) or repr(first) == repr(second)
+
+
 def _copy_problems(task: Task) -> Iterator[str]:
     try:
         twin = pickle.loads(pickle.dumps(copy.deepcopy(task)))
-        if task.num_examples("train") and twin.example(0, "train") != task.example(0, "train"):
+        pairs = [(t.example(0, "train") if t.num_examples("train") else 0) for t in (task, twin)]
+        if not _same(*pairs):
             yield "a pickled copy shows other examples"
     except Exception as error:
         yield f"it cannot be copied and pickled, as vector environments do: {error!r}"
@@ -163,9 +174,9 @@ def _example_problems(task: Task, example: Any, tokenizer: Tokenizer) -> Iterato
     try:
         if not isinstance(task.expert(example), str):
             yield "its expert says no text"
-    except ValueError:
-        if references:
-            yield "it has references, but expert() raises a ValueError"
+    except Exception as error:
+        if references or not isinstance(error, ValueError):
+            yield f"its expert raises {error!r}"
 
 
 def _token_problems(task: Task, example: Example, tokenizer: Tokenizer) -> Iterator[str]:
@@ -182,24 +193,40 @@ def _token_problems(task: Task, example: Example, tokenizer: Tokenizer) -> Itera
             if tokenizer.decode(tokens) != text and not tokenizer.illegal_ids & set(tokens):
                 yield f"tokenizer {tokenizer.name!r} does not give its {kind} {text!r} back"
             length = len(tokens) + (kind == "reference")
-            if limit is not None and length > limit and not isinstance(task, MultiTurnTask):
+            shared = kind == "reference" and isinstance(task, MultiTurnTask)
+            if limit is not None and length > limit and not shared:
                 yield f"its {kind} has {length} tokens, more than the task's {limits[kind]}={limit}"
 
 
 def _turn_problems(task: MultiTurnTask, example: Example, tokenizer: Tokenizer) -> Iterator[str]:
-    del tokenizer
     for turn in ODD_TURNS:
         try:
             conversation = task.converse(example)
-            yield from _reply_problems(conversation, conversation.reply(turn), turn)
+            reply = conversation.reply(turn)
+            yield from _reply_problems(conversation, reply, turn)
         except Exception as error:
             yield f"its conversation raises {error!r} on the turn {turn[:20]!r}"
             return
+        try:
+            tokenizer.encode(reply.text)
+        except ValueError as error:
+            yield f"tokenizer {tokenizer.name!r} cannot encode the reply {reply.text!r}: {error}"
+    try:
+        yield from _expert_problems(task, example)
+    except Exception as error:
+        yield f"its expert or its conversation, played to the end or copied, raises {error!r}"
+
+
+def _expert_problems(task: MultiTurnTask, example: Example) -> Iterator[str]:
+    """Play the expert against two equal conversations and a copy of one."""
     first, second = task.converse(example), task.converse(example)
     said: list[tuple[str, str]] = []
     while len(said) < MOST_TURNS:
         twin = copy.deepcopy(first)
-        turn = task.expert(example, said)
+        turn: Any = task.expert(example, said)
+        if not isinstance(turn, str):
+            yield f"its expert says {turn!r} after {len(said)} turns, which is no text"
+            return
         reply = first.reply(turn)
         if reply != second.reply(turn) or first.outcome() != second.outcome():
             yield "equal turns lead to different replies or outcomes: draw nothing at random there"

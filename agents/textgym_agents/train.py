@@ -69,7 +69,7 @@ def train(config: TrainConfig, algorithm: AlgorithmConfig) -> TrainResult:
         if run.iteration == 0 and config.eval_interval and not row:
             row = {"iteration": 0, "steps": 0, **held_out(run)}
             run.record.log(row)
-        while run.steps < config.total_steps and not reached(config, row):
+        while run.steps < config.total_steps and not reached(run, row):
             row = iterate(run)
             if config.eval_interval and run.iteration % config.eval_interval == 0:
                 row |= held_out(run)
@@ -131,10 +131,11 @@ def held_out(run: Run) -> dict[str, float]:
     return result.row("eval_")
 
 
-def reached(config: TrainConfig, row: dict[str, float]) -> bool:
-    """Whether the row reaches the target return, or the limit of time."""
+def reached(run: Run, row: dict[str, float]) -> bool:
+    """Whether the row reaches the target return, or this process the limit of time."""
+    config = run.config
     measured = row.get("eval_return_mean" if config.eval_interval else "return_mean")
     target, limit = config.target_return, config.max_seconds
-    if limit is not None and row.get("seconds", 0.0) >= limit:
+    if limit is not None and time.perf_counter() - run.started >= limit:
         return True
     return target is not None and measured is not None and measured >= target

@@ -75,17 +75,17 @@ def test_a_chat_by_hand() -> None:
 @pytest.mark.parametrize("said", ["", "Yes, Roma Bella. Shall I book it?", "äß€\n\n", "x " * 500])
 def test_the_user_says_the_same_to_anything(said: str) -> None:
     user = two_turns().converse(two_turns().example(0))
-    assert user.outcome() == {"overlap": 0, "turns": 0}
+    assert user.outcome() == {"overlap": 0, "progress": 0}
     twins = copy.deepcopy(user), pickle.loads(pickle.dumps(user))
     first = user.reply(said)
     assert (first.text, first.done) == ("Yes, for two.\n", False)
-    assert user.outcome()["turns"] == 0.5
+    assert user.outcome()["progress"] == 0.5
     for twin in twins:
-        assert twin.outcome()["turns"] == 0
+        assert twin.outcome()["progress"] == 0
         assert twin.reply(said) == first
     last = user.reply(said)
     assert (last.text, last.done) == ("Thank you.\n", True)
-    assert user.outcome()["turns"] == 1
+    assert user.outcome()["progress"] == 1
 
 
 def test_overlap_is_the_mean_f1_of_the_turns() -> None:

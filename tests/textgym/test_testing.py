@@ -113,9 +113,38 @@ class Raising(Fine):
         raise KeyError("word")
 
 
+class KeyOfSplit(Fine):
+    def num_examples(self, split: str) -> int:
+        return {"train": 3, "validation": 3, "test": 3}[split]
+
+
+class Tuples(Fine):
+    def made(self, index: int, split: str) -> Example:
+        return (f"{split} {index}\n", ("yes",))  # type: ignore[return-value]
+
+
+class Arrays(Fine):
+    """Not broken: metadata may hold arrays."""
+
+    def made(self, index: int, split: str) -> Example:
+        return Example(f"{split} {index}\n", ("yes",), {"scores": np.arange(3)})
+
+
+class Speechless(Fine):
+    def expert(self, example: Example, turns: Sequence[tuple[str, str]] = ()) -> str:
+        return str(example.metadata["best"])
+
+
+def test_metadata_may_hold_arrays() -> None:
+    check_task(Arrays())
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
+        (KeyOfSplit(), "raises KeyError('no such split')"),
+        (Tuples(), "it is a tuple, not a textgym.tasks.Example"),
+        (Speechless(), "its expert raises KeyError"),
         (Nameless(), "has no name"),
         (AnySplit(), "split that there is not"),
         (Endless(), "out of range: raise an IndexError"),
@@ -187,6 +216,53 @@ class NotANumber(Talk):
         return {"turns": float("nan")}
 
 
+class Uncopied(Talk):
+    def __init__(self) -> None:
+        super().__init__()
+        self.source = (number for number in range(3))
+
+
+class Foreign(Talk):
+    def reply(self, turn: str) -> Reply:
+        self.turns += 1
+        return Reply("zebra =", done=self.turns == 2)
+
+
+class Mute(Chat):
+    def expert(self, example: Example, turns: Sequence[tuple[str, str]] = ()) -> str:
+        return None  # type: ignore[return-value]
+
+
+class Lost(Chat):
+    def expert(self, example: Example, turns: Sequence[tuple[str, str]] = ()) -> str:
+        return ["yes"][len(turns)]
+
+
+class Wordy(Chat):
+    max_prompt_tokens = 1
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (Mute(), "says None"),
+        (Lost(), "raises IndexError"),
+        (Wordy(), "more than the task's max_prompt_tokens=1"),
+    ],
+)
+def test_what_is_wrong_with_an_expert_is_named(broken: Task, message: str) -> None:
+    with pytest.raises(AssertionError) as caught:
+        check_task(broken, samples=3)
+    assert message in str(caught.value)
+
+
+def test_a_reply_that_cannot_be_encoded_is_named() -> None:
+    broken = Chat()
+    broken.talk = Foreign
+    with pytest.raises(AssertionError, match="cannot encode"):
+        check_task(broken, samples=3, tokenizer="symbols:a b")
+
+
 class Tireless(Talk):
     def reply(self, turn: str) -> Reply:
         return Reply("Go on.\n")
@@ -200,6 +276,7 @@ class Tireless(Talk):
         (Glued, "does not end in a separator"),
         (NotANumber, "not a finite number"),
         (Tireless, "not done after"),
+        (Uncopied, "cannot pickle"),
     ],
 )
 def test_what_is_wrong_with_a_conversation_is_named(talk: Any, message: str) -> None:

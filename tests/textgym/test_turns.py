@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import textgym  # noqa: F401
+from textgym.envs import RewardError, TaskError
 from textgym.rewards import load_reward
 from textgym.tasks import Conversation, Example, MultiTurnTask, ProceduralTask, Reply
 
@@ -284,3 +286,61 @@ def test_conversations_of_different_slots_never_mix() -> None:
                 seen += 1
             assert conversation.outcome()["found"] == infos["found"][slot]
     assert seen > 100
+
+
+class Failing(Guessing):
+    """Its database is down in the second turn."""
+
+    def reply(self, turn: str) -> Reply:
+        if self._said:
+            raise OSError("the database is down")
+        return super().reply(turn)
+
+
+class FailingTask(GuessTask):
+    def converse(self, example: Example) -> Conversation:
+        return Failing(example.metadata["secret"])
+
+
+def test_a_conversation_that_raises_is_named_and_only_a_reset_helps() -> None:
+    env = make(task=FailingTask())
+    env.reset(seed=0, options={"example": 3})
+    say(env, "n")
+    with pytest.raises(TaskError, match=r"example 3 .*'guess'.*OSError.*agent's turn 2, 'n'"):
+        say(env, "n")
+    with pytest.raises(ResetNeeded):
+        env.step(0)
+    env.reset()
+    say(env, "n")
+    envs = gym.make_vec("textgym/Text-v0", 2, **{**ARGUMENTS, "task": FailingTask()})
+    envs.reset(seed=0)
+    eos = envs.metadata["eos_id"]
+    envs.step([3, 0])
+    envs.step([eos, 0])
+    with pytest.raises(TaskError, match="database"):
+        envs.step([eos, eos])
+    with pytest.raises(ResetNeeded):
+        envs.step([0, 0])
+    envs.reset()
+    envs.step([0, 0])
+
+
+def test_a_reward_that_raises_leaves_nothing_half_done() -> None:
+    def fails(text: str, example: Any) -> float:
+        raise ValueError("no score")
+
+    envs = gym.make_vec("textgym/Copy-v0", 2, reward=fails, max_new_tokens=2)
+    envs.reset(seed=0)
+    envs.step([0, 1])
+    with pytest.raises(RewardError):
+        envs.step([0, 1])
+    with pytest.raises(ResetNeeded):
+        envs.step([0, 1])
+    envs.reset(seed=0)
+    envs.step([0, 1])
+
+
+@pytest.mark.parametrize("reward", ["outcome:turns", {"outcome:turns": 1.0}])
+def test_an_outcome_with_a_taken_name_is_refused_at_once(reward: Any) -> None:
+    with pytest.raises(ValueError, match="'turns': info uses that key"):
+        make(reward=reward)

@@ -1,7 +1,7 @@
 """The text MDP as single and vector environments, and the exact solution of small ones."""
 
-from textgym.envs.mdp import RewardError, TextMDP
+from textgym.envs.mdp import RewardError, TaskError, TextMDP
 from textgym.envs.text_generation import TextGenerationEnv
 from textgym.envs.vector import TextGenerationVectorEnv
 
-__all__ = ["RewardError", "TextGenerationEnv", "TextGenerationVectorEnv", "TextMDP"]
+__all__ = ["RewardError", "TaskError", "TextGenerationEnv", "TextGenerationVectorEnv", "TextMDP"]

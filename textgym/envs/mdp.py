@@ -33,6 +33,10 @@ CACHED_PROMPTS = 4096
 Result = TypeVar("Result")
 
 
+class TaskError(RuntimeError):
+    """The conversation of a task raised, or said what the tokenizer cannot encode."""
+
+
 class RewardError(RuntimeError):
     """A reward raised, or returned something that is not one finite number a text."""
 
@@ -115,7 +119,8 @@ class TextMDP:
             self.task.tokenizer if tokenizer is None else tokenizer
         )
         self.reward: Reward = load_reward(reward)
-        _check_name(self.reward.name)
+        for name in (self.reward.name, *getattr(self.reward, "parts", ())):
+            _check_name(name)
         self.dense = shaping == "dense"
         self.gamma = float(gamma)
         self.max_prompt_tokens = _limit("max_prompt_tokens", max_prompt_tokens, self.task)
@@ -125,7 +130,7 @@ class TextMDP:
         self.mask_in_info = mask_in_info
         self.demonstrations = demonstrations
         self.legal = _legal_actions(self.tokenizer)
-        self.scale = find_scale(self.task, self.reward)
+        self.scale = find_scale(self.task, self.reward, self.tokenizer.name, self.max_new_tokens)
         self._prompts: dict[int, Prompt] = {}
 
     @property
@@ -306,8 +311,8 @@ def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
 def _check_name(name: str) -> None:
     if name in TAKEN_KEYS or name.startswith("_"):
         raise ValueError(
-            f"a reward may not be called {name!r}: info uses that key; wrap the function in "
-            'textgym.rewards.FunctionReward(function, name="...")'
+            f"a reward or an outcome may not be called {name!r}: info uses that key; name it "
+            'otherwise, a function by textgym.rewards.FunctionReward(function, name="...")'
         )
 
 

@@ -35,7 +35,9 @@ class Scale:
         env_id: The registered environment.
         variant: The task and its level; see `textgym.tasks.Task.variant`.
         reward: The signature of the reward.
-        episodes: Test examples that each policy answered.
+        tokenizer: The name of the tokenizer.
+        max_new_tokens: The budget of an answer.
+        episodes: The most test examples that a policy answered.
         random: Uniformly random legal tokens.
         untrained: A fresh model of the bundled model's sizes, sampled.
         likelihood: The bundled model, trained by maximum likelihood; sampled.
@@ -46,6 +48,8 @@ class Scale:
     env_id: str
     variant: str
     reward: str
+    tokenizer: str
+    max_new_tokens: int
     episodes: int
     random: Measured
     expert: Measured
@@ -80,9 +84,10 @@ def _scale(row: dict[str, Any]) -> Scale:
     return Scale(**values)
 
 
-def find_scale(task: Task, reward: Reward) -> Scale | None:
-    """The scale of a task under a reward; None if it was not measured."""
+def find_scale(task: Task, reward: Reward, tokenizer: str, max_new_tokens: int) -> Scale | None:
+    """The scale of a task under a reward, a tokenizer and a budget; None if it was not measured."""
+    asked = (task.variant, reward.signature, tokenizer, max_new_tokens)
     for scale in load_scales():
-        if scale.variant == task.variant and scale.reward == reward.signature:
+        if asked == (scale.variant, scale.reward, scale.tokenizer, scale.max_new_tokens):
             return scale
     return None

@@ -51,6 +51,9 @@ class SlotSeeds:
             seeds = [None if start is None else start + i for i in range(num_envs)]
         if len(seeds) != num_envs:
             raise ValueError(f"{len(seeds)} seeds were passed for num_envs={num_envs}")
+        for given in seeds:  # All of them before any is assigned.
+            if given is not None:
+                fold_seed(given)
         for slot in slots.tolist():
             given = seeds[slot]
             if given is None and draw is None:

@@ -120,19 +120,21 @@ class TextGenerationEnv(gym.Env[Any, Any]):
 
         Raises:
             ValueError: for an action outside the action space.
-            ResetNeeded: when the episode is over, or none has begun.
+            ResetNeeded: when the episode is over, none has begun, or a step raised.
+            RewardError, TaskError: when the reward or the task's conversation raises.
         """
         if self._prompt is None or self._done:
             raise ResetNeeded("the episode is over: call reset() before step()")
         token = self._token(action)
+        self._done = True  # Until the end: where a reward raises, only a reset helps.
         info = self._append(token)
         if self._finish_reason is None:
             reward = 0.0 if self._potential is None else self._potential.append(token)
         else:
-            self._done = True
             info |= self._final_info(self._prompt, self._finish_reason)
             score = info["score"]
             reward = score if self._potential is None else self._potential.finish(score)
+        self._done = self._finish_reason is not None
         if self._transcript is not None:
             self._transcript.add(token, reward, info.get("reply"), info.get("score"))
             if self.render_mode == "human":

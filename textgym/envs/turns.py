@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from textgym.envs.mdp import Prompt, TextMDP
+from textgym.envs.mdp import Prompt, TaskError, TextMDP
 from textgym.tasks import MultiTurnTask
 
 
@@ -25,6 +25,7 @@ class Turns:
         self._mdp = mdp
         self._prompt = prompt
         self._conversation = mdp.task.converse(prompt.example)
+        self._over = False
         self.said: list[tuple[str, str]] = []
 
     def end_turn(self, tokens: Sequence[int], room: int) -> tuple[list[int], str | None]:
@@ -37,19 +38,35 @@ class Turns:
         Returns:
             The tokens that the environment appends, and why the episode is over: "task", or
             "length" where the reply would leave no room for an answer; None if it goes on.
+
+        Raises:
+            TaskError: When the conversation raises, or its reply cannot be encoded.
         """
         turn = self._mdp.tokenizer.decode(tokens)
-        reply = self._conversation.reply(turn)
+        try:
+            reply = self._conversation.reply(turn)
+            appended = self._mdp.tokenizer.encode(reply.text) if reply.text else []
+        except Exception as error:
+            raise TaskError(
+                f"the conversation of example {self._prompt.index} (task {self._mdp.task.name!r}, "
+                f"split {self._mdp.split!r}) raised {type(error).__name__}: {error} "
+                f"after the agent's turn {len(self.said) + 1}, {turn[:80]!r}"
+            ) from error
         self.said.append((turn, reply.text))
-        appended = self._mdp.tokenizer.encode(reply.text) if reply.text else []
+        self._over = reply.done
         if reply.done:
             return (appended if len(appended) <= room else []), "task"
         return (appended, None) if len(appended) < room else ([], "length")
 
     def transcript(self, unfinished: Sequence[int] = ()) -> str:
-        """All that was said, a line break after each turn, and the tokens of an unfinished one."""
-        parts = [f"{turn}\n{reply}" if reply else turn for turn, reply in self.said]
-        return "".join(parts) + self._mdp.tokenizer.decode(unfinished)
+        """All that was said, a line break after each turn, and the tokens of an unfinished one.
+
+        Where the last turn ends the conversation without a reply, no line break follows it.
+        """
+        said = "".join(f"{turn}\n{reply}" for turn, reply in self.said)
+        if self._over and not self.said[-1][1]:
+            said = said[:-1]
+        return said + self._mdp.tokenizer.decode(unfinished)
 
     def judged(self) -> Prompt:
         """The prompt with an example that also knows what was said and what came of it."""

@@ -74,10 +74,10 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
     def _allocate(self) -> None:
         n, width = self.num_envs, self.mdp.max_context
         self._rows = np.arange(n)
-        # The last entry takes what resetting slots write, so that every step is one scatter.
-        # 32 bits, since a step's time goes into moving memory.
+        # The last entry takes what resetting slots write, so that every step is one scatter; 32
+        # bits, since a step's time goes into moving memory.
         self._flat = np.full(n * width + 1, self.mdp.tokenizer.pad_id, dtype=np.int32)
-        self._tokens = self._view()  # The contexts [N, max_context].
+        self._tokens = self._view()
         self._offsets = self._rows * width
         # Where in `_flat` each slot's next token goes, and where its budget ends.
         self._ends = np.zeros(n, dtype=np.int64)
@@ -95,9 +95,8 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         self._transcripts: list[Transcript] = cast("list[Transcript]", [None] * n)
         self._demonstrations = np.full((n, self.mdp.max_new_tokens + 1), -1, dtype=np.int64)
         self._on_reference = np.zeros(n, dtype=np.bool_)
-        watched = self.render_mode is not None or self._turns is not None
-        self._followed = self.mdp.dense or self.mdp.demonstrations or watched
-        self._true = np.ones(n, dtype=np.bool_)
+        kept = (self.mdp.dense, self.mdp.demonstrations, self.render_mode, self._turns)
+        self._followed = any(part not in (None, False) for part in kept)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -175,9 +174,9 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         """Lay out what an expert would say in the slot's turn that begins."""
         seed, episode = int(self._seeds.seeds[slot]), int(self._seeds.episodes[slot])
         said = () if self._turns is None else self._turns.turns[slot].said
-        tokens = self.mdp.demonstration(prompt, seed, episode, said)
         start = int(self._answered[slot])
-        tokens = tokens[: self.mdp.max_new_tokens - start]
+        room = self.mdp.max_new_tokens - start
+        tokens = self.mdp.demonstration(prompt, seed, episode, said)[:room]
         self._demonstrations[slot] = -1
         self._demonstrations[slot, start : start + len(tokens)] = tokens
         self._on_reference[slot] = True
@@ -195,10 +194,11 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
 
         Raises:
             ValueError: for actions outside the action space.
-            ResetNeeded: before the first reset, or, when autoreset is disabled, with slots done.
+            ResetNeeded: before a reset, after a step that raised, or with slots done in "Disabled".
         """
         resetting = self._slots_to_reset()
         tokens = check_actions(actions, self.num_envs, self.mdp.tokenizer, resetting)
+        self._begun = False  # Until the end: where a reward raises, only a reset helps.
         legal = self.mdp.legal[tokens]
         stopped = tokens == self.mdp.tokenizer.eos_id
         self._append(tokens, legal, resetting)
@@ -215,6 +215,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         if self.render_mode is not None:
             self._write(tokens, rewards, resetting, replies, final)
         infos = self._advance(resetting, ended | truncated, replies, final)
+        self._begun = True
         return self._observations(), rewards, ended, truncated, infos
 
     def _slots_to_reset(self) -> Slots:
@@ -342,7 +343,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
                 infos["final_obs"][slot] = row_of(observations, slot)
             infos["_final_obs"] = done.copy()
             self._restart(slots)
-        infos.update(self._infos(self._true))
+        infos.update(self._infos(np.ones(self.num_envs, dtype=np.bool_)))
         return infos
 
     def _restart(self, slots: Slots) -> None:

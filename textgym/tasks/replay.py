@@ -31,9 +31,9 @@ class ReplayTask(FileTask, MultiTurnTask):
     says after each of them (the last may be ""); and the row's other fields.
 
     Outcomes, in [0, 1]: "overlap" compares each turn with the recorded one: the mean F1 of their
-    words (Rajpurkar et al. 2016, section 6.1), 0 for turns not taken; "turns" is the share of the
-    recorded turns that were taken, however empty. A metric of the transcript, such as BLEU, also
-    pays for the user's words in it: "outcome:overlap" does not.
+    words (Rajpurkar et al. 2016, section 6.1), 0 for turns not taken; "progress" is the share of
+    the recorded turns that were taken, however empty. A metric of the transcript, such as BLEU,
+    also pays for the user's words in it: "outcome:overlap" does not.
 
     Args:
         source: Where the rows are; see `FileTask`.
@@ -145,7 +145,7 @@ class Replay(Conversation):
     def outcome(self) -> Mapping[str, float]:
         """Return overlap and turns, both in [0, 1]; see `ReplayTask`."""
         count = len(self._recorded)
-        return {"overlap": sum(self._overlaps) / count, "turns": len(self._overlaps) / count}
+        return {"overlap": sum(self._overlaps) / count, "progress": len(self._overlaps) / count}
 
 
 def word_f1(text: str, reference: str) -> float:

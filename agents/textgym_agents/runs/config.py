@@ -40,8 +40,8 @@ class TrainConfig:
     # Stop once the mean return (of evaluations, where eval_interval is on) reaches this.
     target_return: float | None = None
 
-    # Stop after the iteration in which so many seconds are over; None: no limit. A run stopped by
-    # it ends where the machine's speed says, so its length is not reproducible.
+    # Stop after the iteration in which so many seconds are over, counted anew in a resumed run;
+    # None: no limit. A run stopped by it is as long as the machine is fast.
     max_seconds: float | None = None
 
     # Iterations between evaluations; before and after training, too. 0: none. Lower: a finer
