@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from dataclasses import replace
 
 import pytest
@@ -354,6 +355,35 @@ def test_negation() -> None:
     assert clause.statement(PLAIN) == "der alte Lehrer hat noch kein Buch gelesen"
     clause.negation = "never"
     assert clause.statement(PLAIN) == "der alte Lehrer hat noch nie ein Buch gelesen"
+
+
+def test_just_stands_before_what_is_known_or_after_it() -> None:
+    clause = replace(reads("perfect"), time=None, adverb=Words("just", ("gerade",)))
+    assert [clause.statement(Style(order=i)) for i in range(clause.orders())] == [
+        "der alte Lehrer hat das Buch gerade im Garten gelesen",
+        "der alte Lehrer hat gerade das Buch im Garten gelesen",
+        "im Garten hat der alte Lehrer das Buch gerade gelesen",
+    ]
+    asked = clause.verb_first(Style(order=1))
+    assert asked == "hat der alte Lehrer gerade das Buch im Garten gelesen"
+    clause.object = Pronoun("he")
+    assert clause.orders() == 2
+    assert clause.verb_first(Style(order=1)) == "hat der alte Lehrer ihn gerade im Garten gelesen"
+
+
+def test_when_asks_for_the_future_in_the_present_too() -> None:
+    found = 0
+    for level in LEVELS:
+        task = TranslationTask(level=level, seed=6)
+        for i in range(1500):
+            example = task.example(i)
+            if example.prompt.startswith("When will "):
+                found += 1
+                assert example.references[0].startswith(
+                    ("Wann wird ", "Wann werden ", "Wann wirst ")
+                )
+                assert not all(re.match("Wann (wirst|werden|wird) ", r) for r in example.references)
+    assert found > 5
 
 
 def test_receivers_and_reflexives() -> None:

@@ -82,7 +82,7 @@ def test_unknown_directions_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("level", "digest"),
-    [("easy", "33f72175d0e18e1b"), ("medium", "5c62c731cca29cd6"), ("hard", "6580506691c02659")],
+    [("easy", "925fded080373e21"), ("medium", "6d0ce12699050360"), ("hard", "2b4b59501ac4d9ed")],
 )
 def test_english_to_german_never_changes(level: str, digest: str) -> None:
     task = TranslationTask(level=level, seed=2)
@@ -91,6 +91,13 @@ def test_english_to_german_never_changes(level: str, digest: str) -> None:
         example = task.example(i)
         found.update(repr((example.prompt, example.references)).encode())
     assert found.hexdigest()[:16] == digest
+
+
+def test_nothing_that_will_be_is_joined_by_while() -> None:
+    task, words = TranslationTask(level="hard", seed=3), []
+    for i in range(3000):
+        words.append(task.example(i).prompt)
+    assert not [text for text in words if re.search(r" will .* while .* will ", text)]
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -221,6 +228,29 @@ def test_the_present_is_simple_or_progressive_where_nothing_says_when() -> None:
     ]
 
 
+def test_looking_forward_is_progressive_in_the_present() -> None:
+    found = [e for level in LEVELS for e in examples(level, 3000) if " forward " in e.references[0]]
+    now = [e.references for e in found if re.search(r"[Ff]reu(e|t|st|en) ", e.prompt)]
+    assert len(now) > 20
+    for first, *others in now:
+        assert re.search(r"\b([Aa]m|[Ii]s|[Aa]re)\b.* looking forward", first)
+        assert re.search(r"\blook(s|) forward", " ".join(others))
+    hopes = Clause(ANNA, frame("look", "freuen"), "past", object=the("concert"))
+    assert translations(hopes)[1] == [
+        "Anna looked forward to the concert.",
+        "Anna was looking forward to the concert.",
+    ]
+
+
+def test_what_somebody_managed_once_is_not_could() -> None:
+    found = [e.references for e in examples("medium", 3000) if " konnte" in e.prompt]
+    denied = [r for r in found if "not" in r[0]]
+    done = [r for r in found if "not" not in r[0]]
+    assert denied and done
+    assert all("could not" in r[0] for r in denied)
+    assert all("able to" in r[0] and "ould " in " ".join(r[1:]) for r in done)
+
+
 def test_sie_at_the_beginning_may_be_polite() -> None:
     assert translations(reads(subject=Pronoun("they"))) == (
         "Sie haben das Buch gelesen.",
@@ -333,6 +363,31 @@ def test_questions_are_inverted_in_every_wording() -> None:
     assert asks.english(Wording(tense=1), inverted=True) == (
         "is Anna going to read the book yesterday"
     )
+
+
+def test_manner_stands_before_the_main_verb_too() -> None:
+    solves = Clause(Pronoun("who"), frame("solve", "lösen"), "progressive", object=the("problem"))
+    solves = replace(solves, manner=Words("slowly", ("langsam",)), time=Words("now", ("jetzt",)))
+    assert translations(solves, "?")[1][:2] == [
+        "Who is solving the problem slowly now?",
+        "Who is slowly solving the problem now?",
+    ]
+    assert solves.english(Wording(order=1), inverted=True, question="why").startswith("why is who")
+    solves = replace(solves, subject=ANNA, tense="past", time=YESTERDAY)
+    found = translations(solves)[1]
+    assert "Yesterday Anna solved the problem slowly." in found
+    assert "Anna slowly solved the problem yesterday." in found
+    solves.time = None
+    assert "Anna slowly solved the problem." in translations(solves)[1]
+    assert solves.english(Wording(order=1), inverted=True) == "did Anna slowly solve the problem"
+    for kept in (
+        replace(solves, modal=HAVE_TO, tense="modal"),
+        replace(solves, manner=Words("badly", ("schlecht",))),
+        replace(solves, manner=Words("fast", ("schnell",))),
+    ):
+        assert kept.english(Wording(order=2)) == kept.english()
+    going = replace(solves, tense="future").english(Wording(tense=1, order=1))
+    assert going == "Anna is going to solve the problem slowly"
 
 
 def test_synonyms_keep_article_number_and_particle() -> None:

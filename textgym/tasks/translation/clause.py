@@ -144,8 +144,13 @@ class Clause(EnglishClause):
         if not isinstance(obj, NounPhrase) or obj.is_pronoun or self.frame.german[0].preposition:
             return False
         if obj.definite:
+            if self._just():
+                return True
             return self.time is not None and not self.time_first
         return self.place is not None and not self.negation
+
+    def _just(self) -> bool:
+        return self.adverb is not None and self.adverb.english == "just"
 
     def _middle(
         self, style: Style, swapped: bool, first: Phrase | None = None, without: str = ""
@@ -177,6 +182,8 @@ class Clause(EnglishClause):
             time = self.time.german(style)
         adverb, particle = self._adverbs(style)
         start = [receiver, known, time, adverb] if swapped else [time, adverb, receiver, known]
+        if swapped and known and self._just():
+            start, particle = [time, particle, receiver, known], ""
         company = self.company.german(style) if self.company is not None else ""
         place = (
             self.place.german(style) if self.place is not None and first is not self.place else ""

@@ -46,8 +46,10 @@ WISHES = (
     Modal("must", None, ("muss",), also=(Modal("", HAVE, ()),)),
     Modal("would like to", None, ("möchte",)),
 )
+COULD = Modal("could", None, ("konnte",), also=(COULD_ALSO,), denied=(COULD_ALSO,))
+MANAGED = Modal("", english.make_verb("be able"), ("konnte",), past=True, also=(COULD,))
 PAST_MODALS = (
-    Modal("could", None, ("konnte",), also=(COULD_ALSO,), denied=(COULD_ALSO,)),
+    COULD,
     Modal("", HAVE, ("musste",), past=True),
     Modal("", english.make_verb("want"), ("wollte",), past=True),
     Modal("", english.make_verb("be allowed"), ("durfte",), past=True),
@@ -130,6 +132,16 @@ GOVERNING = {
 VOLITIONAL = tuple(f for f in FRAMES if not f.flags & {"inv", "st", "thing"} and f.people_act)
 
 
+def _read_from_german(clause: Clause) -> None:
+    """Set the tense and the modal that are the plain ones for what the German clause says."""
+    if clause.tense == "perfect" and clause.adverb is None and not clause.negation:
+        clause.tense = "past"
+    elif clause.tense == "present" and "ing" in clause.frame.flags:
+        clause.tense = "progressive"
+    elif clause.modal is COULD and not clause.negation:
+        clause.modal = MANAGED
+
+
 class Composer:
     """Draws clauses with one writer."""
 
@@ -180,9 +192,8 @@ class Composer:
         if tense not in UNNEGATED and writer.chance(negation):
             self._negate(clause)
         self._surround(clause, tense, adverbials, timed)
-        bare = clause.adverb is None and not clause.negation
-        if writer.to_english and clause.tense == "perfect" and bare:
-            clause.tense = "past"
+        if writer.to_english:
+            _read_from_german(clause)
         return clause
 
     def _plain(self, frame: Frame, tense: str) -> str:

@@ -21,6 +21,8 @@ from textgym.tasks.translation.style import Style
 from textgym.tasks.translation.wording import Wording
 from textgym.tasks.translation.writer import Writer
 
+CONJUNCTIONS = (("and", " und"), ("but", ", aber"), ("while", ", während"))
+
 
 def coordination(writer: Writer) -> Sentence:
     """Return two main clauses with subjects of their own, joined by "and" or "but"."""
@@ -30,7 +32,9 @@ def coordination(writer: Writer) -> Sentence:
     one = composer.clause(writer.pick(frames), tense, adverbials=1, timed=False)
     others = [frame for frame in frames if frame.verb.base != one.frame.verb.base]
     two = composer.clause(writer.pick(others), tense, avoid=one.subject, adverbials=1, timed=False)
-    words, german_words = writer.pick((("and", " und"), ("but", ", aber"), ("while", ", während")))
+    words, german_words = writer.pick(CONJUNCTIONS)
+    while words == "while" and tense == "future":
+        words, german_words = writer.pick(CONJUNCTIONS)
     subordinate = words == "while"
 
     def in_german(style: Style) -> str:

@@ -16,6 +16,9 @@ from textgym.tasks.translation.phrases import (
 )
 from textgym.tasks.translation.wording import PLAIN, Wording, joined, negated
 
+UNMOVED = frozenset(("early", "badly", "loudly"))
+"""Words in "-ly" that stay after the verb."""
+
 
 @dataclass(frozen=True, slots=True)
 class Modal:
@@ -102,7 +105,8 @@ class EnglishClause:
             parts = [question, subject, auxiliary]
         inside = self._inside(wording)
         time = self.time.in_english(wording) if self.time is not None else ""
-        early = not inverted and self.time_first != (wording.order == 1)
+        fixed = inverted or time == "" or self.subject.subject == "who"
+        early = not fixed and self.time_first != (wording.order == 1)
         if early and time:
             parts.insert(0, time)
         yet_early = self.negation == "not yet" and wording.order == 1
@@ -110,7 +114,9 @@ class EnglishClause:
             parts.append("yet" if yet_early else "never")
         if self.adverb is not None:
             parts.append(self.adverb.in_english(wording))
-        parts.extend(self._english_predicate(main, inside, without))
+        moving = wording.order == 2 or (fixed and wording.order == 1)
+        soon = moving and self._manner_moves(wording, main)
+        parts.extend(self._english_predicate(main, inside, without, soon=soon))
         parts.append("" if early else time)
         if self.negation == "not yet" and not yet_early:
             parts.append("yet")
@@ -137,6 +143,8 @@ class EnglishClause:
         tense = self.tense
         if tense == "past":
             told = self.time is not None or self.dated or self.written or self.duration is not None
+            if "ing" in self.frame.flags:
+                return ("past", "was doing")
             state = "st" in self.frame.flags or "preterite" in self.frame.flags
             return ("past",) if told or state else ("past", "perfect")
         if tense == "perfect" and not self.negation:
@@ -188,21 +196,38 @@ class EnglishClause:
             return "", verb.past + tail
         return "", (verb.third if person == THIRD else verb.base) + tail
 
-    def _english_predicate(self, main: str, wording: Wording, without: str = "") -> list[str]:
-        """Return the main verb and all that follows it but the time."""
+    def _manner_moves(self, wording: Wording, main: str) -> bool:
+        """Say whether the manner may stand before the main verb: "is slowly peeling"."""
+        if self.manner is None or self.modal is not None or self.negation:
+            return False
+        particle = self._saying(wording).particle
+        if main.startswith("going to ") or particle == "aloud":
+            return False
+        manner = self.manner.in_english(wording)
+        follows = self.object is not None or self.goal is not None or bool(particle)
+        return follows and manner.endswith("ly") and manner not in UNMOVED
+
+    def _english_predicate(
+        self, main: str, wording: Wording, without: str = "", *, soon: bool = False
+    ) -> list[str]:
+        """Return the main verb and all that follows it but the time; `soon` moves the manner."""
         saying, obj = self._saying(wording), self.object
         manner = self.manner.in_english(wording) if self.manner is not None else ""
         placing = self.goal is not None and obj is not None and self.modal is None
-        moved = bool(saying.preposition or placing) and manner.endswith("ly")
-        parts = [main]
-        if moved and not saying.preposition:
-            parts = [manner, main]
+        moved = soon or (bool(saying.preposition or placing) and manner.endswith("ly"))
+        after_verb = bool(saying.preposition) and not soon
+        parts = [manner, main] if moved and not after_verb else [main]
         words = "" if obj is None or without == "object" else obj.in_english(wording)
         before, after = self._receiver(wording)
         words = f"{before} {words}" if before and words else before or words
         pronoun = isinstance(obj, NounPhrase) and obj.is_pronoun
         if saying.preposition:
-            parts += [saying.particle, manner if moved else "", saying.preposition, words]
+            parts += [
+                saying.particle,
+                manner if moved and after_verb else "",
+                saying.preposition,
+                words,
+            ]
         elif pronoun or saying.particle == "aloud" or not words:
             parts += [words, saying.particle]
         else:

@@ -101,8 +101,7 @@ def question(writer: Writer) -> Sentence:
     if who:
         return Sentence(clause.english, clause.statement, (clause,), "?", orders=1)
     english, word = _asked(writer, clause)
-    if english in ("when", "where") and clause.tense == "past":
-        clause.dated = True
+    clause.dated = dates(english, clause.tense)
 
     def in_english(wording: Wording) -> str:
         return clause.english(wording, inverted=True, question=english)
@@ -111,6 +110,13 @@ def question(writer: Writer) -> Sentence:
         return clause.verb_first(style, before=word)
 
     return Sentence(in_english, german_question, (clause,), "?", orders=2)
+
+
+def dates(question: str, tense: str) -> bool:
+    """Say whether a question word says that the clause is about a time of its own."""
+    return (question in ("when", "where") and tense == "past") or (
+        question == "when" and tense == "future"
+    )
 
 
 def _asked(writer: Writer, clause: Clause) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from textgym.tasks.translation.phrases import (
 )
 from textgym.tasks.translation.reasons import although_clause, condition_clause, reason_clause
 from textgym.tasks.translation.sentence import Sentence
+from textgym.tasks.translation.simple import dates
 from textgym.tasks.translation.style import Style
 from textgym.tasks.translation.wording import Wording
 from textgym.tasks.translation.writer import Writer
@@ -110,8 +111,7 @@ def embedded_question(writer: Writer) -> Sentence:
             content.place = None
     main.written = True
     question, conjunction = asked
-    if question in ("when", "where") and content.tense == "past":
-        content.dated = True
+    content.dated = dates(question, content.tense)
 
     def in_english(wording: Wording) -> str:
         calm = wording._replace(order=0)
