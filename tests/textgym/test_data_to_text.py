@@ -170,6 +170,80 @@ def _swapped(text: str, entities: list[str]) -> str:
     return re.sub("|".join(map(re.escape, swap)), lambda match: swap[match[0]], text)
 
 
+DENIALS = {
+    "not true": lambda text: re.sub(r"(^|\. )(?=.)", r"\1It is not true that ", text),
+    "not": lambda text: text.replace(".", ", not."),
+    "asked": lambda text: text.replace(".", "?"),
+    "false": lambda text: text + " All of this is false.",
+    "wrong": lambda text: text + " Wrong.",
+    "not so": lambda text: text + " Not so.",
+    "believed": lambda text: text + " No one believes this.",
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("denial", DENIALS)
+def test_denials_cost_more_than_half(level: str, denial: str) -> None:
+    task, reward = DataToTextTask(level=level, seed=7), load_reward(REWARD)
+    examples = [task.example(i) for i in range(60)]
+    texts = [DENIALS[denial](example.references[0]) for example in examples]
+    for name in ("triple_coverage", "faithfulness"):
+        assert load_reward(name)(texts, examples).max() == 0
+    assert reward(texts, examples).max() < 0.4
+
+
+@pytest.mark.parametrize("opening", ["It is not true that ", "No one believes that ", "Maybe "])
+def test_a_denied_sentence_costs_its_facts(opening: str) -> None:
+    task, coverage = DataToTextTask(seed=7), load_reward("triple_coverage")
+    examples = [task.example(i) for i in range(100)]
+    texts = [opening + example.references[0] for example in examples]
+    scores = coverage(texts, examples)
+    assert scores.max() < 1
+    for text, example, score in zip(texts, examples, scores, strict=True):
+        if text.count(".") == 1:
+            assert score == 0, example.prompt
+
+
+def test_a_second_value_costs_its_fact() -> None:
+    task, reward = DataToTextTask(seed=7), load_reward(REWARD)
+    coverage = load_reward("triple_coverage")
+    years = 0
+    for example in (task.example(i) for i in range(200)):
+        facts = example.metadata["facts"]
+        for fact in facts:
+            subject, _, year = fact["triple"]
+            if re.fullmatch(r"(19|20)\d\d", year):
+                years += 1
+                phrase = fact["phrases"][subject][0].replace(year, str(int(year) + 11))
+                text = f"{example.references[0]} {subject} {phrase}."
+                assert coverage([text], [example])[0] == (len(facts) - 1) / len(facts)
+                assert reward([text], [example])[0] < 0.8
+    assert years > 20
+
+
+def test_phrases_may_open_sentences() -> None:
+    task = DataToTextTask(seed=7)
+    rewards = [load_reward(name) for name in ("triple_coverage", "faithfulness")]
+    opened = 0
+    for example in (task.example(i) for i in range(300)):
+        for text in example.references:
+            inverted = _opened(text)
+            if inverted != text:
+                opened += 1
+                assert [reward([inverted], [example])[0] for reward in rewards] == [1, 1], inverted
+    assert opened > 100
+
+
+def _opened(text: str) -> str:
+    """Put the phrase that stands behind the first name, or its end, before it."""
+    name = r"^((?:The )?[A-Z]\w+(?: [A-Z]\w+)?)"
+    if match := re.match(name + r", (?!who |which )(\w)([^,.]+), (.*)$", text):
+        return f"{match[2].upper()}{match[3]}, {match[1]} {match[4]}"
+    if match := re.match(name + r" (was \w+) in (\d{4})\b(.*)$", text):
+        return f"In {match[3]}, {match[1]} {match[2]}{match[4]}"
+    return text
+
+
 def test_merged_facts_and_pronouns_by_hand() -> None:
     company = Entity("Lind Glass", "company", "Glass")
     boss = Entity("Tom Berg", "person", "", ("he",))

@@ -87,30 +87,106 @@ def test_what_controlled_english_states(text: str, stated: set[int]) -> None:
          {1, 2}, 1),
         ("Velmar is the birthplace of Mara Lind. It was founded in 1976.", {0}, 1),
         ("Lind Glass is led by Tom Berg. She was born in Velmar.", {3}, 1),
-        ("Velmar is the birthplace of Tom Berg.", set(), 2),
+        ("Velmar is the birthplace of Tom Berg.", set(), 3),
         # said twice
         ("Mara Lind was born in Velmar. She was born in Velmar. She comes from Velmar.", {0}, 2),
         ("Tom Berg, the head of Lind Glass, leads Lind Glass.", {3}, 1),
         # wrong values
         ("Mara Lind was founded in 1976.", set(), 1),
-        ("Mara Lind was born in Tarnby.", set(), 1),
+        ("Mara Lind was born in Tarnby.", set(), 2),
         # names of which nothing is said
         ("Mara Lind. Velmar. Tom Berg.", set(), 3),
         ("Mara Lind was born in Velmar. Tom Berg.", {0}, 1),
         # connectives out of place, and no subject
         ("Mara Lind was born in Velmar and.", {0}, 1),
         ("Mara Lind was born in Velmar, which.", {0}, 1),
-        ("was born in Velmar.", set(), 2),
+        ("was born in Velmar.", set(), 2.5),
         (". . .", set(), 3),
-        # other words: at least one claim, and one for each four words
-        ("Mara Lind was never born in Velmar.", set(), 2),
-        ("Mara Lind never was born in Velmar.", set(), 2),
+        # other words: at least one claim, and one for each two words
+        ("Mara Lind was never born in Velmar.", set(), 3),
+        ("Mara Lind never was born in Velmar.", set(), 3),
         ("Mara Lind, oddly, was born in Velmar.", {0}, 1),
-        ("Mara Lind was born in Velmar. a b c d e f g h", {0}, 2),
+        ("Mara Lind was born in Velmar. a b c d e f g h", {0}, 4),
     ],
 )  # fmt: skip
 def test_what_it_does_not_support(text: str, stated: set[int], unsupported: float) -> None:
     assert read(text) == (stated, unsupported)
+
+
+@pytest.mark.parametrize(
+    ("text", "stated", "unsupported"),
+    [
+        # a phrase or two that open the sentence, and the end of a phrase
+        ("Born in Velmar, Mara Lind works for Lind Glass.", {0, 1}, 0),
+        ("Born in Velmar and employed by Lind Glass, Mara Lind.", {0, 1}, 1),
+        ("Mara Lind works for Lind Glass. Founded in 1976, the company is led by Tom Berg.",
+         {1, 2, 3}, 0),
+        ("The head of Lind Glass, Tom Berg leads Lind Glass.", {3}, 1),
+        ("In 1976, Lind Glass was founded.", {2}, 0),
+        ("In 1976, Lind Glass was founded and is led by Tom Berg.", {2, 3}, 0),
+        # of the wrong subject
+        ("Founded in 1976, Mara Lind works for Lind Glass.", {1}, 1),
+        ("Born in Velmar, Tom Berg leads Lind Glass.", {3}, 1),
+        ("In 1976, Mara Lind was founded.", set(), 1),
+        ("Born in Tarnby, Mara Lind works for Lind Glass.", {1}, 1.5),
+    ],
+)  # fmt: skip
+def test_phrases_that_open_a_sentence(text: str, stated: set[int], unsupported: float) -> None:
+    assert read(text) == (stated, unsupported)
+
+
+BOTH = "Mara Lind was born in Velmar. She works for Lind Glass."
+
+
+@pytest.mark.parametrize(
+    ("text", "stated"),
+    [
+        ("It is not true that Mara Lind was born in Velmar. She works for Lind Glass.", {1}),
+        ("No one believes that Mara Lind was born in Velmar.", set()),
+        ("Maybe Mara Lind was born in Velmar.", set()),
+        ("Mara Lind was born in Velmar, not.", set()),
+        ("Mara Lind wasn't born in Velmar.", set()),
+        ("Mara Lind was born in Velmar or works for Lind Glass.", set()),
+        ("Tom Berg denied that Mara Lind was born in Velmar.", set()),
+        ("Mara Lind was born in Velmar? She works for Lind Glass.", {1}),
+        ("Mara Lind was born in Velmar? She works for Lind Glass?", set()),
+        # said and denied
+        (BOTH + " Mara Lind was never born in Velmar.", {1}),
+        (BOTH + " It is false that Mara Lind works for Lind Glass.", {0}),
+        (BOTH + " It is false that Tom Berg works for Lind Glass.", {0, 1}),
+        ("Nobody says that Mara Lind was born in Velmar. " + BOTH, {1}),
+        (BOTH + " Was Mara Lind born in Velmar?", {0, 1}),
+        # all taken back
+        (BOTH + " All of this is false.", set()),
+        (BOTH + " All this is false, and Tom Berg leads Lind Glass.", set()),
+        (BOTH + " Wrong.", set()),
+        (BOTH + " Not so.", set()),
+        (BOTH + " No one believes it.", set()),
+        ("None of what follows is true. " + BOTH, set()),
+        (BOTH + " She has no children.", {0, 1}),
+        # said with another value
+        (BOTH + " Mara Lind was born in Tarnby.", {1}),
+        ("Mara Lind was born in Tarnby. " + BOTH, {1}),
+        (BOTH + " Lind Glass was founded in 1976 and led by Ida Frank.", {0, 1, 2}),
+        ("Lind Glass was founded in 1976. The company was founded in 1977.", set()),
+        ("Lind Glass was founded in 1976. The company was founded in the year 1976.", {2}),
+        (BOTH + " Tom Berg was born in Tarnby.", {0, 1}),
+        (BOTH + " She was tired.", {0, 1}),
+    ],
+)  # fmt: skip
+def test_denials_doubts_and_contradictions(text: str, stated: set[int]) -> None:
+    found, unsupported = read(text)
+    assert found == stated
+    assert unsupported >= 1
+
+
+def test_denying_names_are_names() -> None:
+    facts = [
+        {"triple": ["No Lies", "set in", "Velmar"], "phrases": {"No Lies": ["is set in Velmar"]}}
+    ]
+    entities = {"No Lies": {"pronouns": ["it"], "relative": "which"}}
+    reading = Reading("No Lies is set in Velmar.", Lexicon(facts, entities))
+    assert (reading.stated, reading.unsupported) == ({0}, 0)
 
 
 def test_scores_by_hand() -> None:
@@ -131,6 +207,7 @@ def test_merged_phrase_states_both_facts() -> None:
 
 def test_sentences_and_numbers() -> None:
     assert split_sentences("A's 1,200 b. C, d") == [["A's", "1,200", "b"], ["C", ",", "d"]]
+    assert split_sentences("A b? C.") == [["A", "b", "?"], ["C"]]
     assert split_sentences("") == []
 
 
@@ -151,7 +228,7 @@ def test_listing_everything_costs_faithfulness() -> None:
 
 def test_padding_and_repetition_cost_more_and_more() -> None:
     text = "Mara Lind was born in Velmar."
-    padded = [FAITHFULNESS.score(text + " word" * n, EXAMPLE) for n in (0, 4, 8, 40)]
+    padded = [FAITHFULNESS.score(text + " word" * n, EXAMPLE) for n in (0, 2, 4, 20)]
     assert padded == [1, 1 / 2, 1 / 3, 1 / 11]
     assert FAITHFULNESS.score(" ".join([text] * 5), EXAMPLE) == 1 / 5
 

@@ -85,6 +85,17 @@ MATCH = SimpleNamespace(
         ("Norton didn't beat Corby.", 0),
         ("Perhaps Norton beat Corby 2-1.", 0),
         ("Kerr or Norton beat Corby.", 0),
+        ("It is untrue that Norton beat Corby 2-1.", 0),
+        ("Norton denied that Kerr scored the winning goal.", 0),
+        # asked
+        ("Norton beat Corby 2-1? Kerr scored the winning goal?", 0),
+        ("Norton beat Corby? Kerr scored the winning goal!", 1 / 3),
+        # said and denied, or taken back
+        ("Norton beat Corby 2-1. Norton never beat Corby.", 1 / 3),
+        ("Norton beat Corby 2-1, and Kerr scored the winner. Wrong.", 0),
+        ("Norton beat Corby 2-1, and Kerr scored the winner. Not so!", 0),
+        ("Norton beat Corby 2-1, and Kerr scored. It is false.", 0),
+        ("None of it is true. Norton beat Corby 2-1.", 0),
     ],
 )
 def test_facts_are_found_and_falsehoods_noticed(text: str, score: float) -> None:
@@ -216,3 +227,22 @@ def test_numbers_and_names_of_distractors_cost() -> None:
         assert REWARD.score(text.replace(str(truth["total"]), number), example) <= 1 / 2
         up, down = ("up", "down") if truth["change"] > 0 else ("down", "up")
         assert REWARD.score(text.replace(f" {up} ", f" {down} "), example) <= 1 / 2
+
+
+ATTACKS = {
+    "asked": lambda text: text.replace(".", "?"),
+    "wrong": lambda text: text + " Wrong.",
+    "false": lambda text: text + " All of this is false.",
+    "not so": lambda text: text + " Not so.",
+    "untrue": lambda text: "It is untrue that " + text,
+    "denied": lambda text: "It is denied that " + text,
+    "doubted": lambda text: "I doubt that " + text,
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_questions_and_retractions_state_nothing(level: str, attack: str) -> None:
+    for example in examples(level, 60):
+        for reference in example.references:
+            assert REWARD.score(ATTACKS[attack](reference), example) == 0

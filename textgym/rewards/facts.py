@@ -22,7 +22,8 @@ class FactsReward(PerTextReward):
     @property
     def signature(self) -> str:
         """The name, what states a triple, and how much unknown words weigh."""
-        return f"{self.name}(phrases=example,subject=resolved,claim={UNKNOWN_WORDS_PER_CLAIM}words)"
+        weight = f"claim={UNKNOWN_WORDS_PER_CLAIM}words"
+        return f"{self.name}(phrases=example,subject=resolved,denials=read,{weight})"
 
     @abstractmethod
     def judge(self, reading: Reading, num_facts: int) -> float:
@@ -69,8 +70,9 @@ class TripleCoverage(FactsReward):
 
     A triple is stated where one of its phrases stands as it is, in a clause whose subject is the
     right entity, by its name or by a pronoun that stands for it; see `claims.Reading`. The same
-    phrase about another entity states nothing. What else the text says costs nothing here:
-    combine it with `Faithfulness`.
+    phrase about another entity states nothing, nor does a sentence with a negation or a doubt. A
+    triple that the text also denies, or tells with another value, is not stated. What else the
+    text says costs nothing here: combine it with `Faithfulness`.
     """
 
     name = "triple_coverage"
@@ -85,7 +87,7 @@ class Faithfulness(FactsReward):
 
     The number of triples stated over that number plus everything unsupported: a phrase about the
     wrong entity, a triple stated twice, a name of which nothing is said, and any run of words that
-    is neither a name, a phrase of a triple nor a connective in its place (four words weigh as much
+    is neither a name, a phrase of a triple nor a connective in its place (two words weigh as much
     as one claim). A text that states no triple scores 0, the empty one too.
     """
 

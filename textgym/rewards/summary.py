@@ -8,23 +8,16 @@ from functools import lru_cache
 from typing import Any
 
 from textgym.rewards.base import ExampleLike, PerTextReward, references_of
+from textgym.rewards.claims import denies, takes_back
 
 _find_words = re.compile(r"\d+(?:[-.,:]\d+)*|[^\W\d_]+").findall
-_split_sentences = re.compile(r"[.!?]+(?:\s|$)").split
+_find_sentences = re.compile(r"(.+?)([.!?]+(?:\s|$)|$)", re.DOTALL).findall
 
 MAX_GAP = 4
 """The most words between two steps of a way to say something."""
 
 BLOCKERS = frozenset(("by", "than"))
 """Words that turn the sense around, so that they may not stand between two steps."""
-
-NEGATIONS = frozenset(
-    _find_words(
-        "not t no nor never nobody none hardly nearly almost failed without unless if maybe "
-        "perhaps either or"
-    )
-)
-"""Words of sentences that state nothing; "t" is the end of "didn't"."""
 
 NUMBER_WORDS = frozenset(
     _find_words(
@@ -50,8 +43,10 @@ class KeyFacts(PerTextReward):
     phrase of each step, in this order, with at most four words between two steps. In between, no
     word may turn the sense around ("by", "than"), and no other candidate may stand: a number
     before a step that is a number, or one of the example's values before any other step. So
-    "Norton and Kelby beat Corby" does not say that Norton beat Corby. A sentence with a negation
-    or a doubt ("not", "never", "perhaps", "or") states nothing.
+    "Norton and Kelby beat Corby" does not say that Norton beat Corby. A question states nothing. A
+    sentence with a negation or a doubt ("not", "never", "perhaps", "or") states nothing either and
+    denies what it would say without; if it says no fact but takes the text back ("All of this is
+    false."), nothing is stated.
 
     ``example.metadata["values"]`` holds the names and things, single words in lower case, that
     a text may be wrong about. Each of them in the text, and each number, is unsupported unless
@@ -63,7 +58,7 @@ class KeyFacts(PerTextReward):
     @property
     def signature(self) -> str:
         """The name and how facts are found."""
-        return f"{self.name}(gap={MAX_GAP}, case=folded, longer=penalised)"
+        return f"{self.name}(gap={MAX_GAP}, case=folded, longer=penalised, denials=read)"
 
     def score(self, text: str, example: ExampleLike) -> float:
         """The score of one text.
@@ -73,10 +68,21 @@ class KeyFacts(PerTextReward):
         """
         facts = self._metadata(example, "key_facts", "a list of facts with ways to say them")
         values = _folded(tuple(self._metadata(example, "values", "a list of lower-case words")))
-        sentences = [_find_words(each) for each in _split_sentences(text.casefold())]
-        plain = [words for words in sentences if NEGATIONS.isdisjoint(words)]
+        told = [
+            (_find_words(body), "?" in body + end) for body, end in _find_sentences(text.casefold())
+        ]
+        sentences = [words for words, _ in told]
+        negated = [words for words in sentences if denies(words)]
+        plain = [words for words, asked in told if not asked and not denies(words)]
+        for words in negated:
+            claims = any(_said([words], fact["says"], values) for fact in facts)
+            if takes_back(words, claims):
+                return 0.0
         stated = sum(_said(plain, fact["says"], values) for fact in facts)
-        denied = sum(_said(sentences, fact["denies"], values) for fact in facts)
+        denied = sum(
+            _said(sentences, fact["denies"], values) or _said(negated, fact["says"], values)
+            for fact in facts
+        )
         supported = {
             word
             for fact in facts
