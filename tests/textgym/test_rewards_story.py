@@ -11,7 +11,7 @@ import pytest
 
 from textgym.rewards import load_reward
 from textgym.rewards.diversity import Diversity, NonRepetition
-from textgym.rewards.fluency import fluent_tokens, names_in, pairs_of, table
+from textgym.rewards.fluency import fluent_tokens, names_in, sentences_of, table
 from textgym.rewards.sentiment import Sentiment, lexicon, valence
 
 
@@ -152,30 +152,57 @@ def test_options_of_diversity_are_checked() -> None:
 
 def test_names_of_a_prompt() -> None:
     assert names_in(Example().prompt) == {"Mara"}
-    assert names_in("On Monday, Tom and Eva ran.\nStop") == {"Monday", "Tom", "Eva"}
+    assert names_in("On Monday, Tom and Eva ran.\nStop") == {"Tom", "Eva"}
 
 
-def test_pairs_of_a_text() -> None:
-    found = list(pairs_of("Mara smiled.", frozenset({"Mara"})))
-    assert found == [("^", "*"), ("*", "smiled"), ("smiled", "."), (".", "$")]
+def test_sentences_of_a_text() -> None:
+    text = "Mara smiled. Then her key fell, and an old ring"
+    first, second = sentences_of(text, frozenset({"Mara"}), table().nouns)
+    assert first.symbols == ("*", "smiled", ".")
+    assert list(first.trigrams()) == [
+        ("^", "*", "smiled"), ("*", "smiled", "."), ("smiled", ".", "$")
+    ]  # fmt: skip
+    assert second.symbols == ("Then", "her:thing", "fell", ",", "and", "an", "old", "treasure")
+    assert second.tokens[1] == ("her", "key")
+    assert list(second.clauses()) == [
+        (("her:thing", "fell"), 4), (("and", "an", "old", "treasure"), 4)
+    ]  # fmt: skip
+    assert list(sentences_of("", frozenset(), {})) == []
 
 
 def test_table_is_of_the_grammar() -> None:
-    assert 5_000 < len(table()) < 20_000
-    assert {("^", "She"), ("she", "laughed"), ("laughed", "."), (".", "$")} <= table()
-    assert ("she", "the") not in table()
+    known = table()
+    assert 5_000 < len(known.trigrams) < 20_000
+    assert 2_000 < len(known.clauses) < 5_000
+    assert {("&", "*", "read"), (",", "and", "she"), ("laughed", ".", "$")} <= known.trigrams
+    assert (",", "she", "and") not in known.trigrams
+    assert {("and", "she", "laughed"), ("she", "lost", "her:toy")} <= known.clauses
+    assert known.nouns["key"] == known.nouns["a small key"] == "thing"
+    assert "an small key" not in known.nouns
 
 
 def test_tokens_out_of_context_are_marked() -> None:
     text = "She was delighted to find key small a, and she laughed."
     marked = " ".join(fluent_tokens(text, Example()))
-    assert marked == "She was delighted to _ _ _ _ _ and she laughed ."
+    assert marked == "She was delighted _ _ _ _ _ _ _ she laughed ."
 
 
 def test_a_context_counts_once() -> None:
-    text = "She laughed. She laughed. She laughed."
-    assert " ".join(fluent_tokens(text, Example())) == "She laughed . She _ _ _ _ ."
-    assert score("fluency", text, Example()) == pytest.approx(5 / 9)
+    text = "She lost her key. She lost her ring. She lost her key."
+    marked = "She lost her key . She lost her ring . She lost _ _ _"
+    assert " ".join(fluent_tokens(text, Example())) == marked
+    assert score("fluency", text, Example()) == pytest.approx(12 / 15)
+
+
+def test_known_trigrams_count_half_outside_known_clauses() -> None:
+    text = "She found a small key by a sad mistake, and she laughed."
+    example = asked("happy", keywords=["key"])
+    marked = "She found a small key by a sad mistake , and she laughed ."
+    assert " ".join(fluent_tokens(text, example)) == marked
+    marked = "_ _ _ _ _ _ _ _ _ _ and she laughed ."
+    assert " ".join(fluent_tokens(text, example, whole_clauses=True)) == marked
+    assert score("fluency", text, example) == pytest.approx((1 + 4 / 14) / 2)
+    assert score("fluent_coverage", text, example) == 0.5
 
 
 def test_pronouns_of_someone_else_are_unknown() -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 import re
 import time
+from collections import defaultdict, deque
+from collections.abc import Callable
+from functools import partial
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -12,6 +15,7 @@ import pytest
 
 from textgym.registration import TABLE
 from textgym.rewards import load_reward
+from textgym.rewards.fluency import GENDERS, names_in, table
 from textgym.rewards.sentiment import valence
 from textgym.tasks import load_task
 from textgym.tasks.base import SPLITS, Example
@@ -121,6 +125,22 @@ def check_story(text: str, name: str, keywords: list[str], level: str) -> None:
     assert not (set(words) & {*WOMEN, *MEN}) - {name}, text
 
 
+def test_things_fall_into_mud_outdoors_only() -> None:
+    falls = [
+        (example.prompt, text)
+        for level in LEVELS
+        for example in examples(level, 2000, seed=2)
+        for text in example.references
+    ]
+    muddy = [prompt for prompt, text in falls if "into the mud" in text]
+    floor = [prompt for prompt, text in falls if "onto the floor" in text]
+    indoors, outdoors = re.compile("library|hotel|theatre"), re.compile("forest|lake|beach")
+    assert any(map(outdoors.search, muddy))
+    assert any(map(indoors.search, floor))
+    assert not any(map(indoors.search, muddy))
+    assert not any(map(outdoors.search, floor))
+
+
 def test_names_are_of_one_gender() -> None:
     assert not set(WOMEN) & set(MEN)
 
@@ -167,17 +187,18 @@ def test_references_score_best(level: str) -> None:
     rows = [(text, example) for example in items for text in example.references]
     found = scores([text for text, _ in rows], [example for _, example in rows])
     assert found.mean() > 0.99
-    assert found.min() > 0.9
+    assert np.quantile(found, 0.05) > 0.95
+    assert found.min() > 0.8
     expert = [StoryTask(level=level).expert(example) for example in items]
     assert scores(expert, items).mean() > 0.99
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_references_of_other_prompts_are_fluent(level: str) -> None:
-    # The table of pairs is complete: it hardly needs the example's own references.
+    # The table of known language is complete: it hardly needs the example's own references.
     items = [Example(e.prompt, (), e.metadata) for e in examples(level, 200, "test", seed=4)]
     own = [e.references[0] for e in examples(level, 200, "test", seed=4)]
-    assert load_reward("fluency")(own, items).mean() > 0.98
+    assert load_reward("fluency")(own, items).mean() > 0.99
 
 
 def hacks(example: Example, rng: random.Random) -> dict[str, str]:
@@ -206,6 +227,84 @@ def test_hacks_score_far_below_a_story(level: str) -> None:
     assert means.pop("one sentence four times") < 0.7
     assert means.pop("shuffled") < 0.3
     assert max(means.values()) < 0.2, means
+
+
+def is_of(kind: str, symbol: str) -> bool:
+    return symbol.split(":")[-1] == kind
+
+
+class Walker:
+    """Walks from keyword to keyword and on to a mood word, by known trigrams alone."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.after: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        for first, second, third in sorted(table().trigrams):
+            self.after[first, second].append(third)
+            if first in "^&" and second not in self.after["", first]:
+                self.after["", first].append(second)
+
+    def text(self, example: Example) -> str:
+        """A sentence for one or two keywords, until all are used."""
+        hers = re.search(r"\b(she|her)\b", example.references[0], re.IGNORECASE)
+        foreign, happy = GENDERS[bool(hers)], example.metadata["sentiment"] == "happy"
+        keywords, sentences = list(example.metadata["keywords"]), list[str]()
+        while keywords:
+            symbols = ["", "&" if sentences else "^"]
+            words = dict[int, str]()
+            for _ in range(min(self.rng.choice((1, 2)), len(keywords))):
+                keyword = keywords.pop()
+                kind = table().nouns[keyword]
+                self.walk(symbols, partial(is_of, kind), foreign)
+                words[len(symbols) - 1] = keyword
+            self.walk(symbols, lambda s: valence(s) * (1 if happy else -1) > 0, foreign)
+            self.walk(symbols, lambda s: s == ".", foreign)
+            told = [self.spell(s, words.get(i), example) for i, s in enumerate(symbols)]
+            sentences.append(" ".join(told[2:]))
+        return " ".join(sentences)
+
+    def walk(
+        self, symbols: list[str], goal: Callable[[str], bool], foreign: frozenset[str]
+    ) -> None:
+        """Append one of the shortest ways to a goal, where there is one."""
+        queue = deque([symbols])
+        seen = set[tuple[str, str]]()
+        while queue:
+            path = queue.popleft()
+            following = list(self.after[path[-2], path[-1]])
+            self.rng.shuffle(following)
+            for symbol in following:
+                if goal(symbol):
+                    symbols[:] = [*path, symbol]
+                    return
+                fits = symbol not in (".", "$") and symbol.split(":")[0].casefold() not in foreign
+                if fits and (path[-1], symbol) not in seen:
+                    seen.add((path[-1], symbol))
+                    queue.append([*path, symbol])
+
+    def spell(self, symbol: str, keyword: str | None, example: Example) -> str:
+        if symbol == "*":
+            return min(names_in(example.prompt))
+        article, colon, kind = symbol.rpartition(":")
+        if kind not in table().nouns.values():
+            return symbol
+        noun = keyword or self.rng.choice(
+            [word for word, known in table().nouns.items() if known == kind and " " not in word]
+        )
+        if article in ("a", "A") and f"an {noun}" in table().nouns:
+            article += "n"
+        return f"{article} {noun}" if colon else noun
+
+
+@pytest.mark.parametrize("level", ["easy", "medium"])
+def test_walks_through_the_known_trigrams_score_below_stories(level: str) -> None:
+    items, walker = examples(level, 100, "test", seed=9), Walker(random.Random(0))
+    texts = [[walker.text(example) for example in items] for _ in range(4)]
+    found = np.array([scores(row, items) for row in texts])
+    told = scores([example.references[0] for example in items], items)
+    assert found.mean() < 0.8
+    assert found.mean() < told.mean() - 0.2
+    assert found.max(axis=0).mean() < told.mean() - 0.05  # the best of four
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -1,7 +1,7 @@
 """Single events by mood and by the kind of the word they use; one clause each.
 
 Fields: {s}, {o}, {p}: she, her, her or he, him, his; {x}: "a small key", {the_x}: "the key",
-{own_x}: "her key". Each clause holds a word that tells the mood.
+{own_x}: "her key", {mud}: where things fall. Each clause holds a word that tells the mood.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ SAD_THING = (
     "a thief stole {own_x}",
     "{s} noticed in shock that {own_x} was missing",
     "{s} searched for {own_x} in vain",
-    "{own_x} fell into the mud and was ruined",
+    "{own_x} fell {mud} and was ruined",
     "{s} wanted to buy {x}, but it was terribly expensive",
     "someone rudely took {own_x}",
     "{own_x} was badly damaged in an accident",
@@ -156,7 +156,7 @@ SAD: Events = {
         "{s} bought {x}, but it was rotten",
         "{x} made {o} feel sick",
         "someone rudely took {own_x}",
-        "{s} dropped {own_x} into the dirt and was hungry",
+        "{s} dropped {own_x} {mud} and was hungry",
         "{s} ate {x} alone and felt lonely",
         "{s} was hungry but could not pay for {x}",
     ),

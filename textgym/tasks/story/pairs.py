@@ -151,12 +151,12 @@ SAD: Pairs = {
         "{s} lost {own_x} and {own_y}",
         "a thief stole {own_x} and {own_y}",
         "{s} searched for {own_x} and {own_y} in vain",
-        "{own_x} and {own_y} fell into the mud and were ruined",
+        "{own_x} and {own_y} fell {mud} and were ruined",
     ),
     ("thing", "food"): (
         "{s} lost {own_x} and {own_y}",
         "a thief stole {own_x} and {own_y}",
-        "{own_x} and {own_y} fell into the mud and were ruined",
+        "{own_x} and {own_y} fell {mud} and were ruined",
     ),
     ("thing", "sight"): (
         "{s} lost {own_x} near {y}",

@@ -54,8 +54,8 @@ class StoryTask(ProceduralTask):
 
     The default reward adds up the words that are used in a known context ("fluent_coverage",
     0.3), the mood of what stands in a known context ("fluent_sentiment", 0.2), the share of such
-    tokens ("fluency", 0.3), "non_repetition" (0.1) and "diversity" (0.1). The expert answers with
-    a reference.
+    tokens ("fluency", 0.3), "non_repetition" (0.1) and "diversity" (0.1). Known trigrams earn
+    half of the first three, known clauses the rest. The expert answers with a reference.
 
     Even "easy" has more than 10**8 prompts: 2 moods, 40 times, 80 names, 22 places under 3 names
     and 6 verbs make 2 million openings, each with at least 80 words to ask for.
@@ -75,7 +75,7 @@ class StoryTask(ProceduralTask):
         words = _draw_words(draws, place, count)
         moods = _draw_moods(draws, sentences)
         hero = _draw_hero(draws)
-        teller = Storyteller(draws, hero, words, moods)
+        teller = Storyteller(draws, hero, words, moods, indoors=place.indoors)
         references = tuple(dict.fromkeys(teller.story() for _ in range(MAX_REFERENCES)))
         keywords = [word.word for word in draws.shuffled(words)]
         feelings = list(dict.fromkeys(moods))

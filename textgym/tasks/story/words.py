@@ -149,6 +149,8 @@ SIGHTS = _nouns(
     "staircase: marble long; counter: long wooden",
 )
 
+INDOORS = _words("station library museum castle school theatre cafe hotel palace")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
@@ -160,6 +162,7 @@ class Place:
         sights: Its fixtures.
         people: Who is met there, friends and relatives included.
         animals: Which animals are met there.
+        indoors: Whether there is a floor, not mud.
     """
 
     name: str
@@ -167,6 +170,7 @@ class Place:
     sights: tuple[Noun, ...]
     people: tuple[Noun, ...]
     animals: tuple[Noun, ...]
+    indoors: bool
 
 
 def _place(name: str, adjectives: str, sights: str, people: str, animals: str) -> Place:
@@ -176,6 +180,7 @@ def _place(name: str, adjectives: str, sights: str, people: str, animals: str) -
         tuple(SIGHTS[word] for word in sights.split()),
         tuple(STRANGERS[word] for word in people.split()) + RELATIVES,
         tuple(ANIMALS[word] for word in animals.split()),
+        name in INDOORS,
     )
 
 

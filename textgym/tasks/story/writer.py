@@ -46,17 +46,30 @@ class Storyteller:
         words: The nouns that every story uses; as many as sentences or one less, up to twice as
             many.
         moods: The mood of each sentence, "happy" or "sad".
+        indoors: Whether things fall onto a floor, not into the mud.
     """
 
     def __init__(
-        self, draws: Draws, hero: Hero, words: Sequence[Noun], moods: Sequence[str]
+        self,
+        draws: Draws,
+        hero: Hero,
+        words: Sequence[Noun],
+        moods: Sequence[str],
+        *,
+        indoors: bool = False,
     ) -> None:
         self._draws = draws
         self._hero = hero
         self._words = words
         self._moods = moods
         self._used: set[str] = set()
-        self._fields = {"n": hero.name, "s": hero.subject, "o": hero.object, "p": hero.possessive}
+        self._fields = {
+            "n": hero.name,
+            "s": hero.subject,
+            "o": hero.object,
+            "p": hero.possessive,
+            "mud": "onto the floor" if indoors else "into the mud",
+        }
 
     def story(self) -> str:
         """Write one story, a sentence a mood."""
@@ -102,7 +115,10 @@ class Storyteller:
         if self._draws.chance(NAMED):
             clause = self._with_name(clause, group)
         if feeling:
-            joint = ", so {s} " if " and " in clause or "," in clause else ", and {s} "
+            # What others do to the hero may be a reason; what the hero does is told before.
+            acts = "{s}" in clause or clause.startswith("{n}")
+            long = " and " in clause or "," in clause
+            joint = ", so {s} " if long and not acts else ", and {s} "
             clause += joint + self._choose(FEELINGS[mood])
         fields = dict(self._fields)
         for letter, noun in zip("xy", group, strict=False):
