@@ -131,9 +131,8 @@ def table() -> list[str]:
         )
         name = load_reward(row.reward).name
         rows.append((row.id, name, str(prompt), str(answer), levels or "-", row.description))
-    scores: list[tuple[str, ...]] = [
-        ("id", "task", "random", "untrained", "trained", "greedy", "expert")
-    ]
+    columns = ("task", "random", "untrained", "trained", "greedy", "expert")
+    scores: list[tuple[str, ...]] = [columns]
     for scale in load_scales():
         measured = (
             *(scale.random, scale.untrained, scale.likelihood),

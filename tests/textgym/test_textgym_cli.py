@@ -51,6 +51,8 @@ def test_list_shows_every_environment(capsys: pytest.CaptureFixture[str]) -> Non
     for row in TABLE:
         (line,) = [line for line in lines if line.startswith(f"{row.id} ")]
         assert load_reward(row.reward).name in line and line.endswith(row.description)
+    scored = [line for line in lines if line.startswith("summarization/medium ")]
+    assert len(scored) == 1 and len(scored[0].split()) == 6
     assert "4       4       easy*, medium, hard" in next(x for x in lines if "Copy-v0" in x)
 
 
