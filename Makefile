@@ -31,6 +31,7 @@ lint: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev  ## Tables of ratios under benchmarks/results/.
 	$(BIN)/python benchmarks/env_steps.py
+	$(BIN)/python benchmarks/example_speed.py
 	$(BIN)/python benchmarks/reward_cost.py
 	$(BIN)/python benchmarks/rollout_tokens.py
 
