@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from numpy.testing import assert_allclose
 from textgym_agents.algorithms import Reinforce, ReinforceConfig
 from textgym_agents.algorithms.base import passes
 from textgym_agents.policies import Episode, MLPPolicy, Sampling
+from textgym_agents.policies.base import Contexts
 
 
 def policy(seed: int = 0, sampling: Sampling | None = None) -> MLPPolicy:
@@ -97,6 +100,18 @@ def test_passes_cover_each_episode_once_within_the_limit() -> None:
         padded = max(episodes[i].num_steps for i in part) * len(part)
         assert padded <= 4 or len(part) == 1
     assert passes(episodes, 0) == [[0, 1, 2, 3]]
+
+
+def test_passes_keep_padding_out_of_contexts_alone() -> None:
+    """Lengths of 100 and 900: apart where they would be padded, together where they are not."""
+    lengths = [100] * 6 + [900] * 2
+    texts = [
+        replace(batch(policy())[0], observations=Contexts(np.zeros(n, np.int64), np.array([n])))
+        for n in lengths
+    ]
+    assert passes(texts, 8192) == [[0, 1, 2, 3, 4, 5], [6, 7]]
+    steps = [replace(batch(policy())[0], actions=np.zeros(n, np.int64)) for n in lengths]
+    assert passes(steps, 8192) == [[0, 1, 2, 3, 4, 5, 6, 7]]
 
 
 def test_learned_baseline_bootstraps_a_cut_episode_and_others_do_not() -> None:

@@ -161,12 +161,14 @@ def passes(episodes: Sequence[Episode], max_tokens: int) -> list[list[int]]:
     sizes = [episode_tokens(episode) for episode in episodes]
     if max_tokens <= 0:
         return [list(range(len(episodes)))]
+    # Steps of a feed-forward network are not padded.
+    padded_share = _PADDED_SHARE if isinstance(episodes[0].observations, Contexts) else math.inf
     parts: list[list[int]] = []
     filled = 0  # Positions of the last part without its padding.
     for index in sorted(range(len(episodes)), key=lambda i: sizes[i]):
         padded = sizes[index] * (len(parts[-1]) + 1) if parts else 0
         filled += sizes[index]
-        tight = padded <= max(_PADDED_SHARE * filled, _SMALL_PASS)
+        tight = padded <= max(padded_share * filled, _SMALL_PASS)
         if parts and padded <= max_tokens and tight:
             parts[-1].append(index)
         else:
