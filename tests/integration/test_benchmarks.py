@@ -59,3 +59,18 @@ def test_learning_curves_run_in_small(tmp_path: Path) -> None:
     output = run("learning_curves.py", "--quick", "--seeds", "2", "--output", str(tmp_path))
     assert "REINFORCE on random" in output
     assert (tmp_path / "learning_curves.md").exists()
+
+
+def test_example_speed(tmp_path: Path) -> None:
+    run("example_speed.py", "--rounds", "1", "--examples", "8", "--output", str(tmp_path))
+    rows = json.loads((tmp_path / "example_speed.json").read_text())["rows"]
+    assert {"dialogue/hard", "copy/easy"} <= {row["task"] for row in rows}
+
+
+def test_score_scales(tmp_path: Path) -> None:
+    scales = tmp_path / "scales.json"
+    scales.write_text("[]")
+    arguments = ("--only", "Tiny-v0", "--episodes", "32", "--card", str(tmp_path / "none.md"))
+    run("score_scales.py", *arguments, "--scales", str(scales), "--output", str(tmp_path))
+    (row,) = json.loads(scales.read_text())
+    assert row["expert"]["mean"] == 1.0 > row["random"]["mean"]
