@@ -6,6 +6,7 @@ checkpoints/
         policy.safetensors       the weights; of a language model only what model/ lacks
         model/                   a language model in Hugging Face's format
         optimizer.safetensors    Adam's moments
+        algorithm.safetensors    what else the algorithm goes on from, if anything
     latest                       the newest folder's name
 """
 
@@ -56,6 +57,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     state: RunState,
     keep: int = 3,
+    algorithm: Mapping[str, torch.Tensor] | None = None,
 ) -> Path:
     """Write a checkpoint, make it the latest, and remove old ones and what a killed run left.
 
@@ -67,6 +69,7 @@ def save_checkpoint(
         optimizer: Its moments are saved.
         state: Where the run is.
         keep: How many checkpoints stay, this one included; 1 or more.
+        algorithm: The algorithm's state.
 
     Returns:
         The checkpoint's folder.
@@ -82,6 +85,9 @@ def save_checkpoint(
         save_policy(policy, temporary)
         tensors, groups = _flatten(optimizer)
         write_tensors(tensors, temporary / "optimizer.safetensors")
+        if algorithm:
+            own = {name: tensor.detach().clone() for name, tensor in algorithm.items()}
+            write_tensors(own, temporary / "algorithm.safetensors")
         write_json(
             temporary / "state.json",
             {"format": FORMAT, **asdict(state), "optimizer_groups": groups},
@@ -171,6 +177,16 @@ def load_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> None:
         state.setdefault(place, {})[key] = tensor
     groups = _read_json(checkpoint)["optimizer_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def load_algorithm(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The state that the algorithm had when the checkpoint was written; empty for none.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    path = checkpoint / "algorithm.safetensors"
+    return read_tensors(path) if path.is_file() else {}
 
 
 def _flatten(

@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Baseline: TypeAlias = Literal["none", "batch_mean", "leave_one_out", "learned"]
+Baseline: TypeAlias = Literal["none", "batch_mean", "leave_one_out", "greedy", "learned"]
 
 
 def discount_factors(num_steps: int, gamma: float) -> NDArray[np.float64]:
@@ -92,6 +92,7 @@ def discounted_advantages(
     *,
     groups: ArrayLike | None = None,
     values: Sequence[ArrayLike] | None = None,
+    greedy_returns: ArrayLike | None = None,
 ) -> list[NDArray[np.float64]]:
     """The factors of grad log pi in the policy gradient, ``gamma**t (G_t - b_t)``.
 
@@ -102,6 +103,8 @@ def discounted_advantages(
       ``t``, so the estimate stays unbiased.
     - ``leave_one_out``: the same within groups of episodes that began alike (RLOO: Kool et al.
       2019; Ahmadian et al., Back to Basics, 2024, equation 7).
+    - ``greedy``: the same with the return of the most probable actions from the same start in
+      place of the others' mean (self-critical sequence training: Rennie et al. 2017, equation 7).
     - ``learned``: ``b_t`` is the policy's value of the state, recorded when it acted.
 
     Args:
@@ -110,6 +113,7 @@ def discounted_advantages(
         baseline: One of the above.
         groups: ``[N]``, a group number an episode; used by ``leave_one_out``.
         values: One array an episode, ``[T_i]``; used by ``learned``.
+        greedy_returns: ``[N]``; used by ``greedy``.
 
     Returns:
         float64 arrays ``[T_i]``, one an episode.
@@ -121,6 +125,11 @@ def discounted_advantages(
         whole = np.array([episode[0] for episode in returns])
         excess = whole - mean_of_others(whole, groups if baseline == "leave_one_out" else None)
         return [np.full(len(r), e) for r, e in zip(returns, excess, strict=True)]
+    if baseline == "greedy":
+        if greedy_returns is None:
+            raise ValueError('baseline "greedy" needs the greedy return of each episode')
+        best = np.asarray(greedy_returns, dtype=np.float64)
+        return [np.full(len(r), r[0] - b) for r, b in zip(returns, best, strict=True)]
     if baseline == "learned":
         if values is None:
             raise ValueError('baseline "learned" needs the values of each episode')
@@ -130,7 +139,7 @@ def discounted_advantages(
     else:
         raise ValueError(
             f'unknown baseline {baseline!r}; known: "none", "batch_mean", "leave_one_out", '
-            '"learned"'
+            '"greedy", "learned"'
         )
     return [discount_factors(len(d), gamma) * d for d in differences]
 
@@ -149,3 +158,51 @@ def normalized(advantages: Sequence[NDArray[np.float64]]) -> list[NDArray[np.flo
     """
     steps = np.concatenate(list(advantages))
     return [(a - steps.mean()) / (steps.std() + 1e-8) for a in advantages]
+
+
+def generalized_advantages(
+    rewards: ArrayLike, values: ArrayLike, final_value: float, gamma: float, lam: float
+) -> NDArray[np.float64]:
+    """Advantage estimates by GAE, ``A_t = delta_t + gamma lam A_{t+1}`` with ``A_T = 0``.
+
+    ``delta_t = r_t + gamma V_{t+1} - V_t`` (Schulman et al., High-Dimensional Continuous Control
+    Using Generalized Advantage Estimation, 2016, section 3). With ``lam`` 1 the sum telescopes
+    to ``G_t - V_t``: in a segment cut after n steps, A3C's n-step return less the value (Mnih et
+    al., Asynchronous Methods for Deep Reinforcement Learning, 2016). With ``lam`` 0 it is the
+    one-step error ``delta_t``. ``A_t + V_t`` is the value's target.
+
+    The factor ``gamma**t`` of the discounted policy gradient is left out, as in the papers and
+    implementations of A2C and PPO. For ``gamma`` 1 the two agree. Below 1, later steps then count
+    as much as early ones, and what follows from it is not the gradient of the discounted return
+    but the sum over states of their *undiscounted* visits times pi A_gamma grad log pi.
+
+    Args:
+        rewards: ``[T]``.
+        values: ``[T]``, the value of the state at each step.
+        final_value: Value of the state after the last step; 0 at a terminal one.
+        gamma: Discount, 0 to 1.
+        lam: Lower: less variance, and more of the values' bias. 0 to 1.
+
+    Returns:
+        float64 ``[T]``.
+    """
+    rewards, values = np.asarray(rewards, np.float64), np.asarray(values, np.float64)
+    following = np.append(values[1:], final_value)
+    return returns_to_go(rewards + gamma * following - values, gamma * lam)
+
+
+def explained_variance(values: ArrayLike, returns: ArrayLike) -> float:
+    """The share of the returns' variance that the values explain, ``1 - Var[G - V] / Var[G]``.
+
+    Args:
+        values: ``[M]``.
+        returns: ``[M]``.
+
+    Returns:
+        At most 1, and below 0 if the values are worse than a constant; 0 if all returns are
+        equal.
+    """
+    returns = np.asarray(returns, np.float64)
+    variance = float(np.var(returns))
+    residual = float(np.var(returns - np.asarray(values, np.float64)))
+    return 1.0 - residual / variance if variance > 0 else 0.0

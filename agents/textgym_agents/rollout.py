@@ -28,11 +28,12 @@ def collect(
     *,
     seeds: Sequence[int],
     episodes_per_env: int = 1,
+    steps_per_env: int = 0,
     generator: torch.Generator | None = None,
     deterministic: bool = False,
     follow_expert: bool = False,
 ) -> list[Episode]:
-    """Run every slot for a fixed number of complete episodes.
+    """Run every slot for a fixed number of complete episodes, or of steps.
 
     Args:
         envs: Any Gymnasium vector environment that resets itself (`AutoresetMode.NEXT_STEP` or
@@ -40,20 +41,23 @@ def collect(
             the observation's ``"action_mask"``, if there are any.
         policy: Chooses the actions.
         seeds: One a slot. Slots with the same seed belong to the same groups.
-        episodes_per_env: Complete episodes a slot.
+        episodes_per_env: Complete episodes a slot; without meaning if ``steps_per_env`` is given.
+        steps_per_env: Steps a slot. An episode that has not ended by then is cut: it counts as
+            truncated, and its ``final_value`` is the policy's. 0: complete episodes.
         generator: Source of randomness for the actions.
         deterministic: Take the most probable actions.
         follow_expert: Take ``info["expert_action"]`` and do not ask the policy; the episodes'
             ``log_probs`` and ``values`` are then 0.
 
     Returns:
-        ``num_envs * episodes_per_env`` episodes, ordered by slot, then by time.
+        Episodes ordered by slot, then by time: ``num_envs * episodes_per_env`` complete ones, or as
+        many as the steps make.
 
     Raises:
         ValueError: If the number of seeds is not the number of slots, the environment does not
             reset itself, a reward is not finite, or there is no expert action to follow.
     """
-    run = _Rollout(envs, policy, seeds, episodes_per_env)
+    run = _Rollout(envs, policy, seeds, episodes_per_env, steps_per_env)
     while run.remaining.any():
         active = run.active
         if follow_expert:
@@ -79,17 +83,21 @@ class _Rollout:
         policy: Policy,
         seeds: Sequence[int],
         episodes_per_env: int,
+        steps_per_env: int = 0,
     ) -> None:
         num_envs = envs.num_envs
         if len(seeds) != num_envs:
             raise ValueError(f"got {len(seeds)} seeds for {num_envs} environments")
         if episodes_per_env < 1:
             raise ValueError(f"episodes_per_env must be at least 1, got {episodes_per_env}")
+        if steps_per_env < 0:
+            raise ValueError(f"steps_per_env must be 0 or more, got {steps_per_env}")
         self._envs, self._policy = envs, policy
         self._same_step = _autoreset_mode(envs) is AutoresetMode.SAME_STEP
         self._groups = np.unique(np.asarray(seeds), return_inverse=True)[1].ravel()
-        self._quota = episodes_per_env
-        self.remaining = np.full(num_envs, episodes_per_env, np.int64)
+        self._quota = steps_per_env or episodes_per_env  # An episode has a step at least.
+        self.remaining = np.full(num_envs, self._quota, np.int64)
+        self._steps_left = np.full(num_envs, steps_per_env or np.iinfo(np.int64).max, np.int64)
         self._resetting = np.zeros(num_envs, np.bool_)
         self._store: ObservationStore = policy.make_store(num_envs)
         self._history = _History(num_envs)
@@ -141,12 +149,16 @@ class _Rollout:
         self._history.add(chosen, rewards, active)
         self.steps += 1
         done = np.asarray(terminated | truncated, np.bool_)
-        ended = done & active
+        self._steps_left -= active
+        out_of_steps = active & (self._steps_left == 0)
+        ended = (done & active) | out_of_steps
         if ended.any():
+            truncated = np.asarray(truncated | (out_of_steps & ~done), np.bool_)
             cut = ended & truncated & ~terminated
-            final_values = self._final_values(cut if bootstrap else np.zeros_like(cut))
+            final_values = self._final_values(cut if bootstrap else np.zeros_like(cut), done)
             for index in np.flatnonzero(ended):
-                self._close(int(index), terminated, truncated, final_values)
+                self._close(int(index), terminated, truncated, final_values, done)
+        self.remaining[out_of_steps] = 0
         if not self._same_step:
             self._resetting = done
 
@@ -156,10 +168,12 @@ class _Rollout:
         terminated: _BoolArray,
         truncated: _BoolArray,
         final_values: NDArray[np.float32],
+        done: _BoolArray,
     ) -> None:
         ordinal = len(self._done[slot])
         actions, log_probs, values, rewards = self._history.finish(slot)
-        infos = self.infos.get("final_info", {}) if self._same_step else self.infos
+        replaced = self._same_step and bool(done[slot])
+        infos = self.infos.get("final_info", {}) if replaced else self.infos
         episode = Episode(
             slot=slot,
             group=int(self._groups[slot]) * self._quota + ordinal,
@@ -177,13 +191,13 @@ class _Rollout:
         self._done[slot].append(episode)
         self.remaining[slot] -= 1
 
-    def _final_values(self, cut: _BoolArray) -> NDArray[np.float32]:
+    def _final_values(self, cut: _BoolArray, done: _BoolArray) -> NDArray[np.float32]:
         """The policy's values of the last observations of the slots in ``cut``."""
         if not cut.any():
             return np.zeros(len(cut), np.float32)
         observations = self.observations
-        if self._same_step:
-            observations = _replace_rows(observations, self.infos["final_obs"], cut)
+        if self._same_step and (cut & done).any():
+            observations = _replace_rows(observations, self.infos["final_obs"], cut & done)
         values = self._policy.act(observations, active=cut, deterministic=True).values
         return np.where(cut, values, np.float32(0))
 

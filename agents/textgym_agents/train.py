@@ -13,15 +13,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from textgym_agents.algorithms import AlgorithmConfig
 from textgym_agents.evaluate import episode_row, evaluate
+from textgym_agents.policies import Episode
 from textgym_agents.rollout import collect
 from textgym_agents.runs.config import TrainConfig
 from textgym_agents.runs.interruption import interruptible
 from textgym_agents.runs.run import Run
-from textgym_agents.runs.seeding import iteration_seeds
+from textgym_agents.runs.seeding import IterationSeeds, iteration_seeds
 
 __all__ = ["TrainConfig", "TrainResult", "train"]
 
@@ -94,18 +96,12 @@ def iterate(run: Run) -> dict[str, float]:
     begun = time.perf_counter()
     with torch.random.fork_rng(devices=[policy.device] if policy.device.type == "cuda" else []):
         torch.manual_seed(seeds.policy)  # Dropout, where a model has it, draws from here.
-        episodes = collect(
-            run.envs,
-            policy,
-            seeds=seeds.slots,
-            episodes_per_env=algorithm.episodes_per_env,
-            generator=seeds.generator(policy.device),
-            follow_expert=run.learner.follows_expert,
-        )
+        episodes, num_steps = gather(run)
         collected = time.perf_counter()
-        num_steps = sum(episode.num_steps for episode in episodes)
         middle = (run.steps + 0.5 * num_steps) / config.total_steps
-        metrics = run.learner.update(episodes, progress=min(middle, 1.0))
+        metrics = run.learner.update(
+            episodes, progress=min(middle, 1.0), rng=np.random.default_rng(seeds.update)
+        )
     run.steps += num_steps
     ended = time.perf_counter()
     return {
@@ -118,6 +114,48 @@ def iterate(run: Run) -> dict[str, float]:
         "steps_per_second": num_steps / (ended - begun),
         "seconds": ended - run.started,
     }
+
+
+def gather(run: Run) -> tuple[list[Episode], int]:
+    """An iteration's episodes, and how many environment steps they took.
+
+    An algorithm that selects may leave too few; then others are collected, with other seeds.
+    """
+    config, algorithm, learner = run.config, run.algorithm, run.learner
+    wanted = config.num_envs * algorithm.episodes_per_env
+    episodes: list[Episode] = []
+    num_steps = 0
+    for attempt in range(1 + learner.extra_rounds):
+        seeds = iteration_seeds(
+            config.seed, run.iteration, config.num_envs, algorithm.group_size, attempt
+        )
+        drawn = rollout(run, seeds)
+        num_steps += sum(episode.num_steps for episode in drawn)
+        for episode in drawn:  # Each attempt has its own groups.
+            episode.group += attempt * (config.num_envs * max(wanted, algorithm.steps_per_env))
+        if learner.greedy_rollout:
+            greedy = rollout(run, seeds, deterministic=True)
+            num_steps += sum(episode.num_steps for episode in greedy)
+            for episode, best in zip(drawn, greedy, strict=True):
+                episode.greedy_return = best.total_reward
+        episodes += learner.select(drawn)
+        if len(episodes) >= wanted:
+            break
+    return episodes or drawn, num_steps
+
+
+def rollout(run: Run, seeds: IterationSeeds, deterministic: bool = False) -> list[Episode]:
+    """What the learner's policy does in the environments that start from the seeds."""
+    return collect(
+        run.envs,
+        run.learner.behaviour,
+        seeds=seeds.slots,
+        episodes_per_env=run.algorithm.episodes_per_env,
+        steps_per_env=run.algorithm.steps_per_env,
+        generator=seeds.generator(run.learner.policy.device),
+        deterministic=deterministic,
+        follow_expert=run.learner.follows_expert,
+    )
 
 
 def held_out(run: Run) -> dict[str, float]:

@@ -126,6 +126,25 @@ def test_learned_baseline_bootstraps_a_cut_episode_and_others_do_not() -> None:
         assert torch.equal(first, grads(actor)["actor.0.weight"]) is not differs
 
 
+def test_the_greedy_return_is_subtracted_from_every_step() -> None:
+    """The gradient is that without a baseline on rewards lessened by the greedy return."""
+    actor = policy()
+    episodes = batch(actor)
+    config = ReinforceConfig(baseline="greedy")
+    with pytest.raises(ValueError, match="needs the greedy_return of every episode"):
+        Reinforce(actor, config).gradients(episodes)
+    for index, one in enumerate(episodes):
+        one.greedy_return = 0.5 * index
+    Reinforce(actor, config).gradients(episodes)
+    measured = grads(actor)
+    whole = [replace(one, rewards=np.zeros(one.num_steps)) for one in episodes]
+    for index, (flat, one) in enumerate(zip(whole, episodes, strict=True)):
+        flat.rewards[-1] = one.total_reward - 0.5 * index
+    Reinforce(actor, ReinforceConfig(baseline="none")).gradients(whole)
+    for name, gradient in grads(actor).items():
+        assert_allclose(measured[name], gradient, atol=1e-6, err_msg=name)
+
+
 def test_value_head_learns_with_the_learned_baseline_alone() -> None:
     actor = policy()
     Reinforce(actor, ReinforceConfig(baseline="learned")).gradients(batch(actor))
@@ -205,6 +224,8 @@ def test_loss_that_is_not_finite_leaves_the_parameters() -> None:
         ({"learning_rate": float("nan")}, "learning_rate"),
         ({"episodes_per_env": 0}, "episodes_per_env must be at least 1"),
         ({"baseline": "leave_one_out"}, "group_size must be 2 or more"),
+        ({"baseline": "greedy", "steps_per_env": 4}, "steps_per_env must be 0"),
+        ({"steps_per_env": -1}, "steps_per_env must be at least 0"),
     ],
 )
 def test_configuration_is_checked(wrong: dict[str, object], message: str) -> None:

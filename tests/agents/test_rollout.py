@@ -122,6 +122,35 @@ def test_every_episode_is_whole_and_every_slot_fills_its_quota(
 
 
 @MODES
+def test_steps_cut_the_last_episode_of_every_slot(mode: AutoresetMode) -> None:
+    """The same steps as whole episodes have, up to the cut, which bootstraps."""
+    seeds = [3, 4, 5, 6]
+    whole = collect(counters(4, mode), Sum(), seeds=seeds, episodes_per_env=12)
+    for limit in (1, 6, 11):
+        parts = collect(counters(4, mode), Sum(), seeds=seeds, steps_per_env=limit)
+        for slot in range(4):
+            mine = [episode for episode in parts if episode.slot == slot]
+            assert sum(episode.num_steps for episode in mine) == limit
+            complete = [episode for episode in whole if episode.slot == slot]
+            for ordinal, (part, full) in enumerate(zip(mine, complete, strict=False)):
+                steps = part.num_steps
+                assert part.observations.tolist() == full.observations[:steps].tolist()
+                assert part.rewards.tolist() == full.rewards[:steps].tolist()
+                assert part.group == mine[0].group + ordinal
+                if steps == full.num_steps:
+                    assert part.info == full.info
+                    assert (part.terminated, part.truncated) == (full.terminated, full.truncated)
+                    assert part.final_value == full.final_value
+                else:
+                    assert ordinal == len(mine) - 1
+                    start = int(full.observations[0, 0])
+                    assert (part.terminated, part.truncated) == (False, True)
+                    assert part.final_value == start + steps
+    with pytest.raises(ValueError, match="steps_per_env must be 0 or more, got -1"):
+        collect(counters(4, mode), Sum(), seeds=seeds, steps_per_env=-1)
+
+
+@MODES
 @pytest.mark.parametrize("masks", ["info", "observation"])
 def test_masks_are_stored_once_if_constant_and_by_step_if_not(
     mode: AutoresetMode, masks: str

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +17,14 @@ from numpy.testing import assert_allclose
 from safetensors.torch import load_file
 
 from textgym_agents import train as training
-from textgym_agents.algorithms import AlgorithmConfig, MaximumLikelihoodConfig, ReinforceConfig
-from textgym_agents.checkpoint import find_checkpoint
+from textgym_agents.algorithms import (
+    ALGORITHMS,
+    AlgorithmConfig,
+    MaximumLikelihoodConfig,
+    Reinforce,
+    ReinforceConfig,
+)
+from textgym_agents.checkpoint import find_checkpoint, load_algorithm
 from textgym_agents.evaluate import Estimate, evaluate
 from textgym_agents.loggers import (
     TIME_COLUMNS,
@@ -27,7 +33,7 @@ from textgym_agents.loggers import (
     read_rows,
     save_learning_curve,
 )
-from textgym_agents.policies import MLPPolicy
+from textgym_agents.policies import Episode, MLPPolicy
 from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.runs.config import TrainConfig
 from textgym_agents.runs.environments import make_envs
@@ -75,6 +81,11 @@ RUNS: dict[str, tuple[dict[str, Any], AlgorithmConfig]] = {
         {"env_id": TINY, "policy": LM},
         ReinforceConfig(baseline="leave_one_out", group_size=2, episodes_per_env=2),
     ),
+    "self_critical": (
+        {"env_id": TINY, "policy": LM},
+        ReinforceConfig(baseline="greedy", episodes_per_env=2),
+    ),
+    "segments": ({}, ReinforceConfig(baseline="learned", steps_per_env=10)),
     "cloning": (
         {"env_id": TINY, "policy": LM, "env_kwargs": {"demonstrations": True}},
         MaximumLikelihoodConfig(schedule="cosine", warmup=1e-5),
@@ -129,6 +140,48 @@ def test_rows_after_the_checkpoint_are_written_once(
     stop_after(6, monkeypatch)
     train(config(tmp_path / "x", checkpoint_interval=3, resume=True), ReinforceConfig())
     assert [r["iteration"] for r in read_rows(tmp_path / "x/log.jsonl")] == [1, 2, 3, 4, 5, 6]
+
+
+class Selective(Reinforce):
+    """Keeps the better half of each rollout, and counts what it has seen."""
+
+    extra_rounds = 3
+    seen = 0.0
+
+    def select(self, episodes: Sequence[Episode]) -> list[Episode]:
+        return sorted(episodes, key=lambda e: -e.total_reward)[: len(episodes) // 2]
+
+    def update(self, episodes: Sequence[Episode], *args: Any, **kwargs: Any) -> dict[str, float]:
+        self.seen += sum(episode.total_reward for episode in episodes)
+        return super().update(episodes, *args, **kwargs) | {"seen": self.seen}
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {"seen": torch.tensor(self.seen, dtype=torch.float64)}
+
+    def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        self.seen = float(tensors["seen"])
+
+
+def test_selection_collects_again_and_state_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ALGORITHMS, "reinforce", (Selective, ReinforceConfig))
+    results = []
+    for name, stops in (("whole", [4]), ("halves", [2, 4])):
+        for stop in stops:
+            with monkeypatch.context() as patch:
+                stop_after(stop, patch)
+                resume = stop == 4 and name == "halves"
+                options = config(tmp_path / name, resume=resume)
+                results.append(train(options, ReinforceConfig()))
+    rows = rows_without_time(tmp_path / "whole")
+    assert rows == rows_without_time(tmp_path / "halves")
+    assert [row["episodes"] for row in rows] == [4] * 4  # Two rollouts of four, half of each.
+    assert rows[-1]["seen"] > rows[0]["seen"] > 0
+    with pytest.raises(ValueError, match="Reinforce keeps no state, got seen"):
+        Reinforce(MLPPolicy(*[gym.spaces.Discrete(2)] * 2), ReinforceConfig()).load_state(
+            load_algorithm(results[0].checkpoint)
+        )
 
 
 def small_run(output: Path, **kwargs: Any) -> TrainResult:

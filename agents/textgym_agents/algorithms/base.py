@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from textgym_agents.policies import Contexts, Episode, Policy
 
@@ -33,6 +34,10 @@ class AlgorithmConfig(Protocol):
         """Episodes each slot contributes to a batch."""
 
     @property
+    def steps_per_env(self) -> int:
+        """Steps each slot contributes at most, 0 for no limit."""
+
+    @property
     def group_size(self) -> int:
         """Slots that share a seed."""
 
@@ -41,7 +46,10 @@ ConfigT = TypeVar("ConfigT", bound=AlgorithmConfig)
 
 
 class Algorithm(ABC, Generic[ConfigT]):
-    """Improves a policy by one optimizer step a batch of episodes.
+    """Improves a policy by a batch of episodes.
+
+    What an algorithm changes from batch to batch, besides the policy and the optimizer, is in its
+    `state`, so that a resumed run goes on as if it had never stopped.
 
     Args:
         policy: The policy to improve, in place.
@@ -49,7 +57,7 @@ class Algorithm(ABC, Generic[ConfigT]):
 
     Attributes:
         follows_expert: The batch's actions are to come from ``info["expert_action"]``.
-        optimizer: AdamW over the policy's parameters.
+        optimizer: AdamW over those of the policy's parameters that require gradients.
     """
 
     follows_expert: ClassVar[bool] = False
@@ -58,8 +66,44 @@ class Algorithm(ABC, Generic[ConfigT]):
         self.policy = policy
         self.config = config
         self.optimizer = torch.optim.AdamW(
-            policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            [p for p in policy.parameters() if p.requires_grad],
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
         )
+
+    @property
+    def behaviour(self) -> Policy:
+        """The policy that acts in rollouts."""
+        return self.policy
+
+    @property
+    def greedy_rollout(self) -> bool:
+        """Whether episodes need their `Episode.greedy_return`."""
+        return False
+
+    @property
+    def extra_rounds(self) -> int:
+        """How often training collects again while `select` leaves too few episodes."""
+        return 0
+
+    def select(self, episodes: Sequence[Episode]) -> list[Episode]:
+        """The episodes of a rollout that a batch is made of."""
+        return list(episodes)
+
+    def state(self) -> dict[str, Tensor]:
+        """What a resumed run needs besides the policy and the optimizer, by name."""
+        return {}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave.
+
+        Raises:
+            ValueError: The names are not those of this algorithm's state.
+        """
+        if tensors:
+            raise ValueError(
+                f"{type(self).__name__} keeps no state, got {', '.join(sorted(tensors))}"
+            )
 
     @classmethod
     def check_batch_size(cls, config: ConfigT, num_episodes: int) -> None:
@@ -79,12 +123,19 @@ class Algorithm(ABC, Generic[ConfigT]):
         del progress
         return self.config.learning_rate
 
-    def update(self, episodes: Sequence[Episode], progress: float = 0.0) -> dict[str, float]:
-        """Take one optimizer step.
+    def update(
+        self,
+        episodes: Sequence[Episode],
+        progress: float = 0.0,
+        rng: np.random.Generator | None = None,
+    ) -> dict[str, float]:
+        """Learn from a batch: one optimizer step, where an algorithm does not say otherwise.
 
         Args:
             episodes: The batch, drawn with the policy's present parameters.
             progress: Share of the training done at this batch's middle, 0 to 1.
+            rng: Source of what the update draws, such as the order of minibatches; None: one
+                seeded with 0.
 
         Returns:
             Metrics by name; ``loss`` and ``grad_norm`` (before clipping) among them.
@@ -94,17 +145,28 @@ class Algorithm(ABC, Generic[ConfigT]):
             FloatingPointError: The loss or the gradient is not finite.
             The parameters stay as they were in either case.
         """
+        del rng
         check_rewards(episodes)
         try:
             metrics = self.gradients(episodes)
-            metrics["grad_norm"] = self._clipped_norm(metrics["loss"])
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.learning_rate(progress)
-            self.optimizer.step()
+            metrics["grad_norm"] = self._step(metrics["loss"], progress)
         finally:
             self.optimizer.zero_grad(set_to_none=True)
         metrics["learning_rate"] = self.learning_rate(progress)
         return metrics
+
+    def _step(self, loss: float, progress: float) -> float:
+        """One optimizer step on the parameters' gradients; the norm these had before clipping.
+
+        Raises:
+            FloatingPointError: The loss or the gradient is not finite; no step was taken.
+        """
+        norm = self._clipped_norm(loss)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(progress)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm
 
     def _clipped_norm(self, loss: float) -> float:
         """Clip the gradient to the configured norm; return the norm it had."""

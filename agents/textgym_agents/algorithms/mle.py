@@ -47,6 +47,11 @@ class MaximumLikelihoodConfig:
     # Higher: fewer, more exact ones.
     episodes_per_env: int = 1
 
+    # Steps that each environment adds to a batch instead of whole episodes; the last episode is cut
+    # there and counts as truncated. Lower: more frequent, noisier updates, which see only the
+    # beginnings of long episodes. 0: whole episodes, episodes_per_env of them.
+    steps_per_env: int = 0
+
     # Neighbouring environments that start from the same seed, hence the same prompt; must divide
     # num_envs. Higher repeats demonstrations, so 1 is best but for several references.
     group_size: int = 1
@@ -62,6 +67,7 @@ class MaximumLikelihoodConfig:
         require("max_grad_norm", self.max_grad_norm, least=0)
         require("weight_decay", self.weight_decay, least=0)
         require("episodes_per_env", self.episodes_per_env, least=1)
+        require("steps_per_env", self.steps_per_env, least=0)
         require("group_size", self.group_size, least=1)
         require("max_tokens_per_pass", self.max_tokens_per_pass, least=0)
 

@@ -35,8 +35,9 @@ class ReinforceConfig:
     gamma: float = 1.0
 
     # What returns are compared with. none: nothing; batch_mean: the batch's other episodes;
-    # leave_one_out: the other episodes of the same group (needs group_size of 2 or more); learned:
-    # the policy's value head.
+    # leave_one_out: the other episodes of the same group (needs group_size of 2 or more); greedy: the
+    # most probable actions from the same start, which doubles the rollouts (SCST); learned: the
+    # policy's value head.
     baseline: Baseline = "batch_mean"
 
     # Weight of the mean entropy a step (nats) in the objective, beside an episode's return
@@ -61,6 +62,11 @@ class ReinforceConfig:
     # Higher: fewer, more exact ones.
     episodes_per_env: int = 1
 
+    # Steps that each environment adds to a batch instead of whole episodes; the last episode is cut
+    # there and counts as truncated. Lower: more frequent, noisier updates, which see only the
+    # beginnings of long episodes. 0: whole episodes, episodes_per_env of them.
+    steps_per_env: int = 0
+
     # Neighbouring environments that start from the same seed, hence the same prompt; must divide
     # num_envs. Lower: more prompts a batch. Higher: a better leave-one-out baseline.
     group_size: int = 1
@@ -82,8 +88,14 @@ class ReinforceConfig:
         require("max_grad_norm", self.max_grad_norm, least=0)
         require("weight_decay", self.weight_decay, least=0)
         require("episodes_per_env", self.episodes_per_env, least=1)
+        require("steps_per_env", self.steps_per_env, least=0)
         require("group_size", self.group_size, least=1)
         require("max_tokens_per_pass", self.max_tokens_per_pass, least=0)
+        if self.baseline == "greedy" and self.steps_per_env:
+            raise ValueError(
+                'baseline "greedy" compares whole episodes, so steps_per_env must be 0, got '
+                f"{self.steps_per_env}"
+            )
         if self.baseline == "leave_one_out" and self.group_size < 2:
             raise ValueError(
                 f'baseline "leave_one_out" compares the episodes of a group, so group_size must '
@@ -107,6 +119,11 @@ class Reinforce(Algorithm[ReinforceConfig]):
                 'baseline "batch_mean" compares the episodes of a batch, so num_envs times '
                 f"episodes_per_env must be 2 or more, got {num_episodes}"
             )
+
+    @property
+    def greedy_rollout(self) -> bool:
+        """Whether the baseline is the greedy rollout's return."""
+        return self.config.baseline == "greedy"
 
     def gradients(self, episodes: Sequence[Episode]) -> dict[str, float]:
         """Set ``grad`` to the gradient of the loss; minus it estimates that of the return.
@@ -173,12 +190,16 @@ class Reinforce(Algorithm[ReinforceConfig]):
     def _advantages(
         self, episodes: Sequence[Episode], returns: list[NDArray[np.float64]]
     ) -> list[NDArray[np.float64]]:
+        best = [e.greedy_return for e in episodes if e.greedy_return is not None]
+        if self.greedy_rollout and len(best) < len(episodes):
+            raise ValueError('baseline "greedy" needs the greedy_return of every episode')
         advantages = discounted_advantages(
             returns,
             self.config.gamma,
             self.config.baseline,
             groups=[episode.group for episode in episodes],
             values=[episode.values for episode in episodes],
+            greedy_returns=best if self.greedy_rollout else None,
         )
         return normalized(advantages) if self.config.normalize_advantages else advantages
 

@@ -55,6 +55,8 @@ class Episode:
         final_value: The policy's value of the observation after the last step if the episode
             was truncated and not terminated, else 0. Returns bootstrap from it.
         info: The environment's info of the last step, this slot's part.
+        greedy_return: The total reward of the most probable actions from the same seed, where
+            the algorithm asks for it.
     """
 
     slot: int
@@ -69,6 +71,7 @@ class Episode:
     truncated: bool = False
     final_value: float = 0.0
     info: dict[str, Any] = field(default_factory=dict)
+    greedy_return: float | None = None
 
     @property
     def num_steps(self) -> int:

@@ -13,6 +13,7 @@ from textgym_agents.checkpoint import (
     RunState,
     find_checkpoint,
     has_progress,
+    load_algorithm,
     load_optimizer,
     read_state,
     save_checkpoint,
@@ -76,6 +77,7 @@ class Run:
         self._saved: tuple[int, Path] | None = None
         if resumed is not None:
             load_optimizer(resumed, self.learner.optimizer)
+            self.learner.load_state(load_algorithm(resumed))
             state = read_state(resumed)
             self.iteration, self.steps = state.iteration, state.steps
             self._saved = (state.iteration, resumed)
@@ -98,6 +100,7 @@ class Run:
                 self.learner.optimizer,
                 state,
                 keep=self.config.keep_checkpoints,
+                algorithm=self.learner.state(),
             )
             self._saved = (self.iteration, path)
         return self._saved[1]

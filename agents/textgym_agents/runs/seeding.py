@@ -18,10 +18,12 @@ class IterationSeeds:
     Attributes:
         slots: A seed a slot of the vector environment; the slots of a group have the same.
         policy: The seed of the actions.
+        update: The seed of what the update draws.
     """
 
     slots: list[int]
     policy: int
+    update: int
 
     def generator(self, device: torch.device | str = "cpu") -> torch.Generator:
         """A fresh generator for the actions."""
@@ -29,7 +31,7 @@ class IterationSeeds:
 
 
 def iteration_seeds(
-    seed: int, iteration: int, num_envs: int, group_size: int = 1
+    seed: int, iteration: int, num_envs: int, group_size: int = 1, attempt: int = 0
 ) -> IterationSeeds:
     """Draw an iteration's seeds from ``SeedSequence([seed, iteration])``.
 
@@ -38,6 +40,7 @@ def iteration_seeds(
         iteration: The iteration, 0 or more.
         num_envs: Slots.
         group_size: Neighbouring slots with the same seed.
+        attempt: Of several rollouts in the iteration, which one; a later one has other seeds.
 
     Raises:
         ValueError: ``group_size`` does not divide ``num_envs``, or the seed is negative.
@@ -46,5 +49,10 @@ def iteration_seeds(
         raise ValueError(f"seed must be 0 or more, got {seed}")
     if num_envs % group_size:
         raise ValueError(f"group_size {group_size} does not divide num_envs {num_envs}")
-    drawn = np.random.SeedSequence([seed, iteration]).generate_state(num_envs // group_size + 1)
-    return IterationSeeds(slots=np.repeat(drawn[1:], group_size).tolist(), policy=int(drawn[0]))
+    entropy = [seed, iteration, attempt] if attempt else [seed, iteration]
+    drawn = np.random.SeedSequence(entropy).generate_state(num_envs // group_size + 2)
+    return IterationSeeds(
+        slots=np.repeat(drawn[1:-1], group_size).tolist(),
+        policy=int(drawn[0]),
+        update=int(drawn[-1]),
+    )
