@@ -201,6 +201,42 @@ class Policy(nn.Module, ABC):
             Tensors of ``M = sum(T_i)`` entries, the episodes' steps one after another.
         """
 
+    def step_log_probs(
+        self,
+        observations: Observations,
+        *,
+        action_masks: NDArray[np.bool_] | None = None,
+        active: NDArray[np.bool_] | None = None,
+    ) -> Tensor:
+        """The whole distribution that `act` draws from, without gradients.
+
+        Args:
+            observations: As for `act`.
+            action_masks: As for `act`.
+            active: As for `act`.
+
+        Returns:
+            float ``[N, V]``, log-probabilities; anything in inactive slots.
+
+        Raises:
+            ValueError: The policy's actions cannot be listed.
+        """
+        raise ValueError(f"{type(self).__name__} has no list of its actions' probabilities")
+
+    def episode_log_probs(self, episodes: Sequence[Episode]) -> Tensor:
+        """The whole distributions that `evaluate` takes the actions' log-probabilities from.
+
+        Args:
+            episodes: As for `evaluate`.
+
+        Returns:
+            float ``[M, V]``, differentiable log-probabilities; minus infinity for 0.
+
+        Raises:
+            ValueError: The policy's actions cannot be listed.
+        """
+        raise ValueError(f"{type(self).__name__} has no list of its actions' probabilities")
+
     def check_observations(self, space: gym.Space[Any]) -> None:
         """Check that the policy can act on every observation of one environment's space.
 

@@ -113,14 +113,41 @@ class MLPPolicy(Policy):
 
     def evaluate(self, episodes: Sequence[Episode]) -> Evaluation:
         """Evaluate every step of the episodes; see `Policy.evaluate`."""
-        features = torch.cat([self._features(_arrays(episode)) for episode in episodes])
-        actions = np.concatenate([episode.actions for episode in episodes]) - self._action_start
-        chosen = torch.from_numpy(actions).to(self.device)
-        mask = flat_masks(episodes, self.num_actions, self.device)
-        log_probs = process_logits(self.actor(features), self.sampling, mask, keep=chosen)
+        features = self._all_features(episodes)
+        log_probs, chosen = self._distributions(features, episodes)
         return Evaluation(
             gather(log_probs, chosen), entropy(log_probs), self.critic(features).squeeze(-1)
         )
+
+    @torch.no_grad()
+    def step_log_probs(
+        self,
+        observations: Observations,
+        *,
+        action_masks: NDArray[np.bool_] | None = None,
+        active: NDArray[np.bool_] | None = None,
+    ) -> Tensor:
+        """The distribution `act` draws from; see `Policy.step_log_probs`."""
+        features = self._features(observations)
+        active = np.ones(len(features), np.bool_) if active is None else active
+        mask = legal_actions(action_masks, active, self.num_actions, self.device)
+        return process_logits(self.actor(features), self.sampling, mask)
+
+    def episode_log_probs(self, episodes: Sequence[Episode]) -> Tensor:
+        """The distributions of every step; see `Policy.episode_log_probs`."""
+        return self._distributions(self._all_features(episodes), episodes)[0]
+
+    def _distributions(
+        self, features: Tensor, episodes: Sequence[Episode]
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probabilities ``[M, V]`` and the columns ``[M]`` of the actions taken."""
+        actions = np.concatenate([episode.actions for episode in episodes]) - self._action_start
+        chosen = torch.from_numpy(actions).to(self.device)
+        mask = flat_masks(episodes, self.num_actions, self.device)
+        return process_logits(self.actor(features), self.sampling, mask, keep=chosen), chosen
+
+    def _all_features(self, episodes: Sequence[Episode]) -> Tensor:
+        return torch.cat([self._features(_arrays(episode)) for episode in episodes])
 
     def _features(self, observations: Observations) -> Tensor:
         if isinstance(observations, Mapping):
