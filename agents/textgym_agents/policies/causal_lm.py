@@ -180,6 +180,30 @@ class CausalLMPolicy(Policy):
 
     def evaluate(self, episodes: Sequence[Episode]) -> Evaluation:
         """Evaluate every step of the episodes in one forward pass; see `Policy.evaluate`."""
+        hidden, log_probs, actions = self._distributions(episodes)
+        return Evaluation(gather(log_probs, actions), entropy(log_probs), self._values(hidden))
+
+    @torch.inference_mode()
+    def step_log_probs(
+        self,
+        observations: Observations,
+        *,
+        action_masks: NDArray[np.bool_] | None = None,
+        active: NDArray[np.bool_] | None = None,
+    ) -> Tensor:
+        """The distribution that `act` draws from; see `Policy.step_log_probs`."""
+        tokens, lengths = read_contexts(observations, self.pad_id)
+        active = np.ones(len(tokens), np.bool_) if active is None else active
+        mask = legal_actions(action_masks, active, self.num_actions, self.device)
+        self._check(tokens, lengths, active)
+        return process_logits(self._last_tokens(tokens, lengths, active)[0], self.sampling, mask)
+
+    def episode_log_probs(self, episodes: Sequence[Episode]) -> Tensor:
+        """The distributions of every step; see `Policy.episode_log_probs`."""
+        return self._distributions(episodes)[1]
+
+    def _distributions(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor, Tensor]:
+        """Hidden states ``[M, H]``, log-probabilities ``[M, V]``, actions ``[M]``."""
         contexts = [_contexts(episode) for episode in episodes]
         width = max(len(context.tokens) for context in contexts)
         self._check_length(width)
@@ -193,8 +217,7 @@ class CausalLMPolicy(Policy):
         )
         actions = torch.from_numpy(np.concatenate([e.actions for e in episodes])).to(device)
         mask = flat_masks(episodes, self.num_actions, device)
-        log_probs = process_logits(logits, self.sampling, mask, keep=actions)
-        return Evaluation(gather(log_probs, actions), entropy(log_probs), self._values(hidden))
+        return hidden, process_logits(logits, self.sampling, mask, keep=actions), actions
 
     def _last_tokens(
         self, tokens: _IntArray, lengths: _IntArray, active: NDArray[np.bool_]
