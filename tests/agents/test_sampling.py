@@ -7,7 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+from transformers import (
+    MinPLogitsWarper,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from textgym_agents.policies.sampling import (
     Sampling,
@@ -24,6 +29,12 @@ CONFIGS = [
     Sampling(top_k=5),
     Sampling(top_p=0.7),
     Sampling(temperature=1.7, top_k=9, top_p=0.8),
+    Sampling(min_p=0.2),
+    Sampling(temperature=0.8, top_k=12, top_p=0.9, min_p=0.15),
+]
+EPSILONS = [
+    Sampling(epsilon=0.25),
+    Sampling(temperature=1.7, top_k=9, top_p=0.8, min_p=0.1, epsilon=0.1),
 ]
 
 
@@ -39,10 +50,12 @@ def test_filters_equal_those_of_transformers(sampling: Sampling) -> None:
         expected = TopKLogitsWarper(sampling.top_k)(None, expected)
     if sampling.top_p < 1:
         expected = TopPLogitsWarper(sampling.top_p)(None, expected)
+    if sampling.min_p:
+        expected = MinPLogitsWarper(sampling.min_p)(None, expected)
     torch.testing.assert_close(process_logits(logits, sampling), expected.log_softmax(-1))
 
 
-@pytest.mark.parametrize("sampling", CONFIGS, ids=str)
+@pytest.mark.parametrize("sampling", CONFIGS + EPSILONS, ids=str)
 def test_masked_actions_have_no_probability_and_the_rest_sums_to_one(sampling: Sampling) -> None:
     mask = torch.arange(20) % 3 == 1
     log_probs = process_logits(normal(8, 20), sampling, mask)
@@ -58,10 +71,64 @@ def test_a_hand_computed_nucleus() -> None:
     torch.testing.assert_close(first, torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
 
 
+def test_a_hand_computed_min_p() -> None:
+    probabilities = torch.tensor([[0.5, 0.3, 0.15, 0.05]])
+    kept = process_logits(probabilities.log(), Sampling(min_p=0.55)).exp()
+    torch.testing.assert_close(kept, torch.tensor([[0.625, 0.375, 0.0, 0.0]]))
+    # The nucleus goes first: what it leaves is then compared with its most probable action.
+    both = process_logits(probabilities.log(), Sampling(top_p=0.9, min_p=0.31)).exp()
+    torch.testing.assert_close(both, torch.tensor([[0.625, 0.375, 0.0, 0.0]]))
+    certain = process_logits(probabilities.log(), Sampling(min_p=1.0)).exp()
+    torch.testing.assert_close(certain, torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
+
+
+def test_epsilon_mixes_in_the_uniform_distribution_over_legal_actions() -> None:
+    """0.8 of what the filters leave, and 0.2 spread evenly over what is legal."""
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
+    mixed = process_logits(logits, Sampling(top_k=2, epsilon=0.2)).exp()
+    torch.testing.assert_close(mixed, torch.tensor([[0.55, 0.35, 0.05, 0.05]]))
+    mask = torch.tensor([[True, False, True, False]])
+    legal = process_logits(logits, Sampling(top_k=1, epsilon=0.2), mask).exp()
+    torch.testing.assert_close(legal, torch.tensor([[0.9, 0.0, 0.1, 0.0]]))
+
+
+@pytest.mark.parametrize("mask", [None, torch.arange(6) % 3 != 1], ids=["all", "masked"])
+def test_the_gradient_of_the_mixture_is_that_of_its_formula(mask: torch.Tensor | None) -> None:
+    logits = normal(5, 6).double().requires_grad_()
+    ours = process_logits(logits, Sampling(top_k=3, epsilon=0.3), mask)
+    legal = torch.ones(6, dtype=torch.bool) if mask is None else mask
+    masked = logits.masked_fill(~legal, float("-inf"))
+    left = masked.masked_fill(masked < masked.topk(3).values[:, -1:], float("-inf"))
+    plain = (0.7 * left.softmax(-1) + 0.3 / legal.sum())[:, legal].log()
+    torch.testing.assert_close(ours[:, legal], plain)
+    weights = normal(*plain.shape, seed=1).double()
+    gradients = [
+        torch.autograd.grad((weights * kind).sum() + extra, logits, retain_graph=True)[0]
+        for kind, extra in (
+            (ours[:, legal], entropy(ours).sum()),
+            (plain, -(plain.exp() * plain).sum()),
+        )
+    ]
+    torch.testing.assert_close(*gradients)
+
+
+def test_what_epsilon_drew_from_outside_the_filters_is_not_kept() -> None:
+    logits = normal(4, 10)
+    sampling = Sampling(top_k=3, top_p=0.8, min_p=0.05, epsilon=0.1)
+    acted = process_logits(logits, sampling)
+    for actions in (logits.argmin(-1), logits.argmax(-1)):
+        old = gather(acted, actions)
+        again = process_logits(logits, sampling, keep=actions, old_log_probs=old)
+        assert torch.equal(again, acted)
+    # A policy whose filters would now remove the action that they had left.
+    kept = process_logits(-logits, sampling, keep=actions, old_log_probs=old)
+    assert (gather(kept, actions) > gather(process_logits(-logits, sampling), actions)).all()
+
+
 def test_a_sampled_action_is_never_filtered_away() -> None:
     logits = normal(4, 10)
     least = logits.argmin(-1)
-    for sampling in (Sampling(top_k=2), Sampling(top_p=0.3)):
+    for sampling in (Sampling(top_k=2), Sampling(top_p=0.3), Sampling(min_p=0.5)):
         assert torch.isneginf(gather(process_logits(logits, sampling), least)).all()
         kept = process_logits(logits, sampling, keep=least)
         assert torch.isfinite(gather(kept, least)).all()
@@ -78,8 +145,9 @@ def test_entropy_is_that_of_torch_and_differentiable_through_masks() -> None:
     assert logits.grad is not None and torch.isfinite(logits.grad).all()
 
 
-def test_draws_follow_the_distribution() -> None:
-    log_probs = process_logits(normal(1, 12) * 2, Sampling(top_k=6))
+@pytest.mark.parametrize("epsilon", [0.0, 0.3])
+def test_draws_follow_the_distribution(epsilon: float) -> None:
+    log_probs = process_logits(normal(1, 12) * 2, Sampling(top_k=6, epsilon=epsilon))
     draws = choose(log_probs.expand(200_000, -1), torch.Generator().manual_seed(1))
     share = np.bincount(draws.numpy(), minlength=12) / 200_000
     np.testing.assert_allclose(share, log_probs.exp()[0].numpy(), atol=0.004)
@@ -107,7 +175,14 @@ def test_the_generator_alone_decides_and_the_best_action_needs_none() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("temperature", 0.0), ("temperature", float("inf")), ("top_k", -1), ("top_p", 0.0)],
+    [
+        ("temperature", 0.0),
+        ("temperature", float("inf")),
+        ("top_k", -1),
+        ("top_p", 0.0),
+        ("min_p", 1.1),
+        ("epsilon", 1.0),
+    ],
 )
 def test_values_out_of_range_are_refused(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):

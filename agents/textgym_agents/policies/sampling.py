@@ -14,6 +14,9 @@ from torch import Tensor
 
 _NEVER = float("-inf")
 
+_TINY = 2e-6
+"""An action that adds less to the log-probability of the uniform share counts as filtered away."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
@@ -27,6 +30,12 @@ class Sampling:
         top_p: Only the smallest set of most probable actions whose probability reaches
             ``top_p`` stays (Holtzman et al. 2020, nucleus sampling); in (0, 1], 1 switches it
             off. Lower: less variety.
+        min_p: Only actions at least ``min_p`` times as probable as the most probable one stay
+            (Nguyen et al. 2024, arXiv 2407.01082); in [0, 1], 0 switches it off. Higher: less
+            variety.
+        epsilon: With this probability a legal action drawn uniformly takes the place of one
+            drawn from what the filters left: a legal action has probability ``(1 - epsilon) p +
+            epsilon / legal``; in [0, 1), 0 switches it off. Higher: more exploration.
 
     Raises:
         ValueError: If a field is out of its range.
@@ -35,6 +44,8 @@ class Sampling:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    min_p: float = 0.0
+    epsilon: float = 0.0
 
     def __post_init__(self) -> None:
         if not (self.temperature > 0 and math.isfinite(self.temperature)):
@@ -46,20 +57,36 @@ class Sampling:
             raise ValueError(f"top_k must be >= 0 (0: off), got {self.top_k}")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must lie in (0, 1] (1: off), got {self.top_p}")
+        if not 0 <= self.min_p <= 1:
+            raise ValueError(f"min_p must lie in [0, 1] (0: off), got {self.min_p}")
+        if not 0 <= self.epsilon < 1:
+            raise ValueError(f"epsilon must lie in [0, 1) (0: off), got {self.epsilon}")
+
+    @property
+    def filters(self) -> bool:
+        """Whether top-k, top-p or min-p is on."""
+        return self.top_k > 0 or self.top_p < 1 or self.min_p > 0
 
 
 def process_logits(
-    logits: Tensor, sampling: Sampling, mask: Tensor | None = None, keep: Tensor | None = None
+    logits: Tensor,
+    sampling: Sampling,
+    mask: Tensor | None = None,
+    keep: Tensor | None = None,
+    old_log_probs: Tensor | None = None,
 ) -> Tensor:
     """Log-probabilities of the sampling distribution.
 
     Args:
         logits: float ``[M, V]``.
-        sampling: Temperature, top-k and top-p.
+        sampling: What changes the distribution.
         mask: bool ``[M, V]`` or ``[V]``, True where an action is legal.
-        keep: int64 ``[M]``, actions known to have been sampled, which top-k and top-p never
-            remove: rounding differs between a cached step and a whole forward pass, and must
-            not move a borderline action to probability zero.
+        keep: int64 ``[M]``, actions known to have been sampled, which the filters never remove:
+            rounding differs between a cached step and a whole forward pass, and must not move a
+            borderline action to probability zero.
+        old_log_probs: float ``[M]``, what those actions were sampled with. It matters under
+            epsilon and a filter together: an action whose whole probability was the uniform
+            share had been filtered away, and nothing is to keep it. None: none had been.
 
     Returns:
         float ``[M, V]``, at least float32; minus infinity where the probability is zero.
@@ -69,12 +96,51 @@ def process_logits(
         logits = logits / sampling.temperature
     if mask is not None:
         logits = torch.where(mask, logits, _NEVER)
+    if sampling.epsilon == 0:
+        return torch.log_softmax(_filtered(logits, sampling, keep), dim=-1)
+    share = _uniform_share(logits, sampling.epsilon, mask)
+    stray = None
+    if sampling.filters and old_log_probs is not None:
+        stray = old_log_probs <= share.squeeze(-1) + _TINY
+    log_probs = torch.log_softmax(_filtered(logits, sampling, keep, stray), dim=-1)
+    return _mixed(log_probs, sampling.epsilon, share, mask)
+
+
+def _filtered(
+    logits: Tensor, sampling: Sampling, keep: Tensor | None, stray: Tensor | None = None
+) -> Tensor:
+    """The logits with minus infinity where top-k, top-p or min-p removes an action.
+
+    ``keep`` stays whatever they say, unless it is a ``stray`` (bool ``[M]``).
+    """
     if 0 < sampling.top_k < logits.shape[-1]:
         threshold = logits.detach().topk(sampling.top_k, dim=-1).values[..., -1:]
-        logits = _remove(logits, logits < threshold, keep)
+        logits = _remove(logits, logits < threshold, keep, stray)
     if sampling.top_p < 1.0:
-        logits = _remove(logits, _outside_nucleus(logits.detach(), sampling.top_p), keep)
-    return torch.log_softmax(logits, dim=-1)
+        outside = _outside_nucleus(logits.detach(), sampling.top_p)
+        logits = _remove(logits, outside, keep, stray)
+    if sampling.min_p > 0:
+        least = logits.detach().amax(dim=-1, keepdim=True) + math.log(sampling.min_p)
+        logits = _remove(logits, logits < least, keep, stray)
+    return logits
+
+
+def _uniform_share(logits: Tensor, epsilon: float, mask: Tensor | None) -> Tensor:
+    """``log(epsilon / legal)``, ``[1, 1]`` or ``[M, 1]``."""
+    if mask is None:
+        return logits.new_full((1, 1), math.log(epsilon / logits.shape[-1]))
+    legal = mask.sum(dim=-1, keepdim=True).to(logits.dtype)
+    return math.log(epsilon) - legal.log().reshape(-1, 1)
+
+
+def _mixed(log_probs: Tensor, epsilon: float, share: Tensor, mask: Tensor | None) -> Tensor:
+    """``log((1 - epsilon) p + epsilon / legal)`` of legal actions, minus infinity elsewhere."""
+    if mask is None:
+        return torch.logaddexp(log_probs + math.log1p(-epsilon), share)
+    # Illegal entries go first: the gradient of logaddexp at twice minus infinity is NaN.
+    log_probs = log_probs.masked_fill(~mask, 0.0)
+    mixed = torch.logaddexp(log_probs + math.log1p(-epsilon), share)
+    return mixed.masked_fill(~mask, _NEVER)
 
 
 def _outside_nucleus(logits: Tensor, top_p: float) -> Tensor:
@@ -86,9 +152,12 @@ def _outside_nucleus(logits: Tensor, top_p: float) -> Tensor:
     return torch.zeros_like(before, dtype=torch.bool).scatter(-1, order, before >= top_p)
 
 
-def _remove(logits: Tensor, remove: Tensor, keep: Tensor | None) -> Tensor:
-    if keep is not None:
+def _remove(logits: Tensor, remove: Tensor, keep: Tensor | None, stray: Tensor | None) -> Tensor:
+    if keep is not None and stray is None:
         remove = remove.scatter(-1, keep[..., None], False)
+    elif keep is not None and stray is not None:
+        at = keep[..., None]
+        remove = remove.scatter(-1, at, remove.gather(-1, at) & stray[..., None])
     return logits.masked_fill(remove, _NEVER)
 
 
