@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -244,6 +245,21 @@ class Policy(nn.Module, ABC):
             ValueError: It cannot; says why.
         """
         del space
+
+    def reference(self) -> Policy:
+        """A frozen policy with this one's present distribution, to measure how far it moves.
+
+        Evaluating it changes nothing in this policy. A policy with a LoRA adapter returns what
+        is below the adapter, which is its distribution until it has learned something.
+
+        Returns:
+            A copy in evaluation mode, none of whose parameters requires gradients. What a
+            language model needs for its values alone is left out.
+        """
+        frozen = copy.deepcopy(self)
+        frozen.requires_grad_(False)
+        frozen.train(False)
+        return frozen
 
     def forward(self, episodes: Sequence[Episode]) -> Evaluation:
         """`evaluate`, as a module that wrappers such as DistributedDataParallel call."""

@@ -1,0 +1,142 @@
+"""Low-rank adapters: a frozen model with small trainable matrices beside its linear layers.
+
+LoRA (Hu et al. 2021, arXiv 2106.09685, section 4.1): a layer ``W x`` becomes ``W x + (alpha / r)
+B A x`` with ``A`` of ``r`` rows drawn at random and ``B`` of ``r`` columns that starts at 0, so
+that the adapted model starts as the model. ``W`` never changes: the model without its adapter is
+the reference of a KL penalty, at no memory of its own. Dropout on the adapter's input is not
+offered: acting and evaluating would see different distributions.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+ADAPTER_WEIGHTS, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+"""The files of an adapter in peft's format."""
+
+_PREFIX, _NAME = "base_model.model.", ".default."
+"""What peft puts before a weight's name in a file, and into it in a model."""
+
+
+def add_adapter(
+    model: PreTrainedModel,
+    rank: int,
+    *,
+    alpha: float,
+    targets: Sequence[str] = (),
+    seed: int = 0,
+) -> None:
+    """Freeze a model and put an adapter into it, in place.
+
+    Args:
+        model: A transformers model without an adapter.
+        rank: Rows of ``A``, 1 or more.
+        alpha: The adapter's output is scaled by ``alpha / rank``.
+        targets: Last parts of the names of the linear layers to adapt; empty: all but the
+            language-model head.
+        seed: Of the adapter's random weights.
+
+    Raises:
+        ModuleNotFoundError: peft is not installed.
+        ValueError: The model has no such layers.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("LoRA needs peft: pip install 'textgym[lora]'") from error
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,  # type: ignore[arg-type]  # any number will do
+        target_modules=list(targets) or "all-linear",
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(config, model)
+
+
+def has_adapter(model: torch.nn.Module) -> bool:
+    """Whether the model has an adapter."""
+    return hasattr(model, "peft_config")
+
+
+def remove_adapter(model: PreTrainedModel, *, merge: bool = False) -> None:
+    """Take the adapter out of a model, in place, and leave what was below it.
+
+    Args:
+        model: A model with an adapter.
+        merge: Add ``(alpha / r) B A`` to the weights first, so that the outputs stay.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, LoraLayer):
+            if merge:
+                module.merge()
+            model.set_submodule(name, module.get_base_layer())
+    del model.peft_config
+
+
+def merged(model: PreTrainedModel) -> PreTrainedModel:
+    """A plain trainable model that computes what the adapted one does; shares nothing with it."""
+    plain = copy.deepcopy(model)
+    remove_adapter(plain, merge=True)
+    plain.requires_grad_(True)
+    return plain
+
+
+def base_model(model: PreTrainedModel) -> PreTrainedModel:
+    """The adapted model without its adapter: other modules, the very same frozen weights."""
+    base = copy.deepcopy(model, share_frozen(model))
+    remove_adapter(base)
+    return base
+
+
+def share_frozen(module: torch.nn.Module) -> dict[int, Any]:
+    """A memo for `copy.deepcopy`: the copy has its parameters that do not train in common."""
+    return {id(parameter): parameter for parameter in module.parameters() if not trains(parameter)}
+
+
+def trains(parameter: Tensor) -> bool:
+    """Whether an optimizer may change it."""
+    return parameter.requires_grad
+
+
+def adapter_tensors(model: PreTrainedModel) -> dict[str, Tensor]:
+    """The adapter's weights under the names that peft gives them in files."""
+    return {
+        _PREFIX + name.replace(_NAME, "."): tensor.contiguous()
+        for name, tensor in model.state_dict().items()
+        if ".lora_A." in name or ".lora_B." in name
+    }
+
+
+def named_in_model(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`adapter_tensors` under the names that the weights have in the model."""
+    return {
+        name.removeprefix(_PREFIX).replace(".weight", f"{_NAME}weight"): tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def save_adapter_config(model: PreTrainedModel, base: str | None, folder: Path) -> None:
+    """Write ``adapter_config.json``, so that peft can put the adapter onto its base.
+
+    Args:
+        model: A model with an adapter.
+        base: The base's name, if it has one.
+        folder: Exists.
+    """
+    config = copy.copy(model.peft_config["default"])
+    config.base_model_name_or_path = base
+    config.inference_mode = True
+    config.save_pretrained(folder)
