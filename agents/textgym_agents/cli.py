@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, make_dataclass
+from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Union
 
@@ -18,7 +18,7 @@ from textgym_agents.algorithms.checks import require
 from textgym_agents.checkpoint import find_checkpoint, read_state
 from textgym_agents.evaluate import EvaluationResult, evaluate
 from textgym_agents.policies import Episode, Sampling
-from textgym_agents.policies.construction import check_fits, with_sampling
+from textgym_agents.policies.construction import check_fits, described_sampling, with_sampling
 from textgym_agents.policies.weights import load_policy
 from textgym_agents.runs.atomic import refuse_folder, write_json
 from textgym_agents.runs.config import TrainConfig
@@ -87,6 +87,13 @@ class CheckpointCommand:
     # trained.
     top_p: float | None = None
 
+    # Only actions at least so many times as probable as the most probable one stay, 0 to 1; 0: all;
+    # None: as trained.
+    min_p: float | None = None
+
+    # Probability of a legal action drawn uniformly instead; below 1; None: as trained.
+    epsilon: float | None = None
+
     # Torch device of the policy.
     device: str = "cpu"
 
@@ -122,14 +129,9 @@ class CheckpointCommand:
         return {**config["env_kwargs"], **config["eval_env_kwargs"]}
 
     def _sampling(self, trained: Mapping[str, Any]) -> Sampling:
-        asked: dict[str, Any] = {
-            "temperature": self.temperature,
-            "top_k": self.top_k,
-            "top_p": self.top_p,
-        }
-        return Sampling(
-            **{name: trained[name] if value is None else value for name, value in asked.items()}
-        )
+        asked = {part.name: getattr(self, part.name) for part in fields(Sampling)}
+        given = {name: value for name, value in asked.items() if value is not None}
+        return replace(described_sampling(trained), **given)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ configuration and the environment, and saved in every checkpoint.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -59,6 +59,14 @@ class PolicyConfig:
     # variety.
     top_p: float = 1.0
 
+    # Only actions at least so many times as probable as the most probable one stay, 0 to 1; 0: all.
+    # Higher: less variety.
+    min_p: float = 0.0
+
+    # Probability of a legal action drawn uniformly in place of one drawn from what the filters
+    # left; below 1. Higher: more exploration, and less sense at each step.
+    epsilon: float = 0.0
+
     def __post_init__(self) -> None:
         sizes = {name: getattr(self, name) for name in FRESH_SIZES}
         sizes |= {f"hidden_sizes[{i}]": size for i, size in enumerate(self.hidden_sizes)}
@@ -68,7 +76,7 @@ class PolicyConfig:
 
     def sampling(self) -> Sampling:
         """The sampling part, checked."""
-        return Sampling(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
+        return Sampling(**{part.name: getattr(self, part.name) for part in fields(Sampling)})
 
 
 def describe_policy(
@@ -114,12 +122,13 @@ def describe_policy(
 
 def with_sampling(description: Mapping[str, Any], sampling: Sampling) -> dict[str, Any]:
     """The description of the same policy sampling otherwise."""
-    return {
-        **description,
-        "temperature": sampling.temperature,
-        "top_k": sampling.top_k,
-        "top_p": sampling.top_p,
-    }
+    return {**description, **asdict(sampling)}
+
+
+def described_sampling(description: Mapping[str, Any]) -> Sampling:
+    """How a described policy samples; what an older description does not name is off."""
+    names = [field.name for field in fields(Sampling) if field.name in description]
+    return Sampling(**{name: description[name] for name in names})
 
 
 def check_fits(description: Mapping[str, Any], envs: gym.vector.VectorEnv[Any, Any, Any]) -> None:
@@ -170,7 +179,7 @@ def build_policy(description: Mapping[str, Any]) -> Policy:
             space_from(description["observation_space"]),
             space_from(description["action_space"]),
             hidden_sizes=description["hidden_sizes"],
-            sampling=_sampling(description),
+            sampling=described_sampling(description),
         )
 
 
@@ -204,13 +213,5 @@ def build_causal_lm(description: Mapping[str, Any], folder: Path | None = None) 
         model,
         description["pad_id"],
         num_actions=num_actions,
-        sampling=_sampling(description),
-    )
-
-
-def _sampling(description: Mapping[str, Any]) -> Sampling:
-    return Sampling(
-        temperature=description["temperature"],
-        top_k=description["top_k"],
-        top_p=description["top_p"],
+        sampling=described_sampling(description),
     )
