@@ -15,10 +15,11 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from textgym_agents.policies import Contexts, Episode, Sampling
+from textgym_agents.policies import Contexts, Episode, Sampling, packing
 from textgym_agents.policies.causal_lm import CausalLMPolicy
 from textgym_agents.policies.contexts import ContextStore, read_contexts
 from textgym_agents.policies.models import load_causal_lm, small_gpt2
+from textgym_agents.policies.packing import tight_chunks
 from textgym_agents.rollout import collect
 
 VOCAB, EOS, PAD, WIDTH = 29, 0, 29, 20
@@ -156,7 +157,7 @@ def test_evaluate_is_what_transformers_computes_one_context_at_a_time(make_model
     torch.testing.assert_close(evaluation.entropy, torch.stack(entropies), atol=1e-5, rtol=0)
 
 
-def test_evaluate_is_one_forward_pass_with_logits_at_actions_alone() -> None:
+def test_evaluate_computes_logits_at_actions_alone() -> None:
     envs = Writing(4)
     policy = CausalLMPolicy.from_env(envs, gpt2())
     episodes = collect(envs, policy, seeds=range(4), episodes_per_env=2)
@@ -166,6 +167,75 @@ def test_evaluate_is_one_forward_pass_with_logits_at_actions_alone() -> None:
     )
     policy(episodes)
     assert calls == [sum(episode.num_steps for episode in episodes)]
+
+
+def grouped(seed: int, lengths: tuple[int, ...] = (5, 1, 3)) -> list[Episode]:
+    """Four texts of 1 to 12 tokens after each of some prompts, the groups mixed."""
+    rng = np.random.default_rng(seed)
+    prompts = [rng.integers(1, VOCAB, size=length) for length in lengths]
+    episodes = []
+    for index in range(4 * len(prompts)):
+        prompt = prompts[index % len(prompts)]
+        text = rng.integers(1, VOCAB, size=int(rng.integers(1, 13)))
+        tokens = np.concatenate([prompt, text])[:-1]
+        episodes.append(
+            Episode(
+                slot=index,
+                group=index % len(prompts),
+                observations=Contexts(tokens, np.arange(len(prompt), len(tokens) + 1)),
+                actions=text,
+                log_probs=np.zeros(len(text), np.float32),
+                values=np.zeros(len(text), np.float32),
+                rewards=np.zeros(len(text)),
+            )
+        )
+    return episodes
+
+
+@MODELS
+@pytest.mark.parametrize("lengths", [(5, 8, 3), (5, 1, 3)], ids=["shared", "a prompt of a token"])
+def test_shared_prompts_change_neither_numbers_nor_gradients(
+    make_model: Any, lengths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "_SMALL", 8)  # Several chunks of different lengths.
+    policy = sharpened(CausalLMPolicy(make_model(), PAD, sampling=SAMPLING))
+    episodes = grouped(0, lengths)
+    weight = torch.linspace(-1, 1, sum(episode.num_steps for episode in episodes))
+    found = []
+    for parts in ([episodes], [[episode] for episode in episodes]):
+        policy.zero_grad()
+        evaluations = [policy.evaluate(part) for part in parts]
+        joined = [
+            torch.cat([getattr(e, name) for e in evaluations])
+            for name in ("log_probs", "entropy", "values")
+        ]
+        sum((weight * one).sum() for one in joined).backward()
+        gradients = torch.cat([p.grad.flatten() for p in policy.parameters() if p.grad is not None])
+        found.append([*(one.detach() for one in joined), gradients])
+    for together, apart in zip(*found, strict=True):
+        torch.testing.assert_close(together, apart, atol=2e-5, rtol=2e-5)
+
+
+def test_a_shared_prompt_goes_through_the_model_once() -> None:
+    policy = CausalLMPolicy(gpt2(), PAD)
+    tokens: list[int] = []
+    policy.model.transformer.h[0].register_forward_hook(
+        lambda _, arguments, __: tokens.append(arguments[0].shape[:2].numel())
+    )
+    episodes = grouped(0, (8, 8))
+    policy.evaluate(episodes)
+    longest = max(episode.num_steps for episode in episodes)
+    assert tokens == [2 * 7, 8 * longest]
+
+
+def test_chunks_hold_each_sequence_once_and_little_padding() -> None:
+    sizes = np.random.default_rng(0).geometric(0.02, size=300)
+    chunks = tight_chunks(sizes)
+    assert sorted(index for chunk in chunks for index in chunk) == list(range(300))
+    for chunk in chunks:
+        positions = len(chunk) * sizes[chunk].max()
+        assert positions <= max(1.2 * sizes[chunk].sum(), 512)
+    assert len(chunks) < 20
 
 
 @MODELS

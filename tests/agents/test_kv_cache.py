@@ -26,7 +26,8 @@ from transformers import (
     Qwen3Config,
 )
 
-from textgym_agents.policies.causal_lm import CausalLMPolicy, supports_cache
+from textgym_agents.policies.causal_lm import CausalLMPolicy
+from textgym_agents.policies.decoder import supports_cache
 from textgym_agents.policies.models import small_gpt2
 
 VOCAB, WIDTH, SLOTS, PAD = 37, 24, 5, 37

@@ -97,21 +97,23 @@ def test_passes_cover_each_episode_once_within_the_limit() -> None:
     parts = passes(episodes, 4)
     assert sorted(index for part in parts for index in part) == [0, 1, 2, 3]
     for part in parts:
-        padded = max(episodes[i].num_steps for i in part) * len(part)
-        assert padded <= 4 or len(part) == 1
+        assert sum(episodes[i].num_steps for i in part) <= 4 or len(part) == 1
     assert passes(episodes, 0) == [[0, 1, 2, 3]]
 
 
-def test_passes_keep_padding_out_of_contexts_alone() -> None:
-    """Lengths of 100 and 900: apart where they would be padded, together where they are not."""
-    lengths = [100] * 6 + [900] * 2
-    texts = [
-        replace(batch(policy())[0], observations=Contexts(np.zeros(n, np.int64), np.array([n])))
-        for n in lengths
-    ]
-    assert passes(texts, 8192) == [[0, 1, 2, 3, 4, 5], [6, 7]]
-    steps = [replace(batch(policy())[0], actions=np.zeros(n, np.int64)) for n in lengths]
-    assert passes(steps, 8192) == [[0, 1, 2, 3, 4, 5, 6, 7]]
+def test_passes_keep_equal_prompts_together_and_count_them_once() -> None:
+    """Three texts of 10 steps after each of four prompts of 100 tokens, out of order."""
+    texts = []
+    for index in range(12):
+        tokens = np.full(109, 7)
+        tokens[0] = index % 4
+        observations = Contexts(tokens, np.arange(100, 110))
+        texts.append(replace(batch(policy())[0], observations=observations))
+    together = [[0, 4, 8], [1, 5, 9], [2, 6, 10], [3, 7, 11]]
+    assert passes(texts, 109 + 2 * 9) == together
+    assert passes(texts, 2 * (109 + 2 * 9)) == [[0, 4, 8, 1, 5, 9], [2, 6, 10, 3, 7, 11]]
+    assert passes(texts, 109 + 9)[:2] == [[0, 4], [8]]
+    assert passes(texts, 5) == [[i] for group in together for i in group]
 
 
 def test_learned_baseline_bootstraps_a_cut_episode_and_others_do_not() -> None:

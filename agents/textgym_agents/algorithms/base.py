@@ -181,10 +181,6 @@ class Algorithm(ABC, Generic[ConfigT]):
         return norm
 
 
-_PADDED_SHARE, _SMALL_PASS = 1.2, 512
-"""A pass holds padding for a fifth of its tokens at most, unless it has few positions at all."""
-
-
 def check_rewards(episodes: Sequence[Episode]) -> None:
     """Refuse an empty batch and rewards that are not finite.
 
@@ -210,30 +206,43 @@ def episode_tokens(episode: Episode) -> int:
 
 
 def passes(episodes: Sequence[Episode], max_tokens: int) -> list[list[int]]:
-    """Split a batch into forward passes of whole episodes of similar length.
+    """Split a batch into forward passes of whole episodes.
+
+    Episodes that begin with the same prompt stay together, since a language model then reads it
+    once; a prompt counts once a pass.
 
     Args:
         episodes: The batch.
-        max_tokens: Largest number of positions in a pass, padding included; a longer episode
-            has a pass of its own. 0: one pass.
+        max_tokens: Largest number of tokens (steps, for other observations) in a pass; a longer
+            episode has a pass of its own. 0: one pass.
 
     Returns:
         Indices into ``episodes``, each exactly once.
     """
-    sizes = [episode_tokens(episode) for episode in episodes]
     if max_tokens <= 0:
         return [list(range(len(episodes)))]
-    # Steps of a feed-forward network are not padded.
-    padded_share = _PADDED_SHARE if isinstance(episodes[0].observations, Contexts) else math.inf
-    parts: list[list[int]] = []
-    filled = 0  # Positions of the last part without its padding.
-    for index in sorted(range(len(episodes)), key=lambda i: sizes[i]):
-        padded = sizes[index] * (len(parts[-1]) + 1) if parts else 0
-        filled += sizes[index]
-        tight = padded <= max(padded_share * filled, _SMALL_PASS)
-        if parts and padded <= max_tokens and tight:
+    groups: dict[bytes | int, list[int]] = {}
+    for index, episode in enumerate(episodes):
+        groups.setdefault(_prompt(episode) or index, []).append(index)
+    sizes = {key: sum(episode_tokens(episodes[i]) for i in groups[key]) for key in groups}
+    parts: list[list[int]] = [[]]
+    filled, reading = 0, None
+    for key in sorted(groups, key=lambda key: sizes[key] / len(groups[key])):
+        for index in groups[key]:
+            prompt, tokens = len(key) // 8 if isinstance(key, bytes) else 0, 0
+            tokens = episode_tokens(episodes[index])
+            more = tokens - prompt if reading == key else tokens
+            if parts[-1] and filled + more > max_tokens:
+                parts.append([])
+                filled, more = 0, tokens
             parts[-1].append(index)
-        else:
-            parts.append([index])
-            filled = sizes[index]
+            filled, reading = filled + more, key
     return parts
+
+
+def _prompt(episode: Episode) -> bytes:
+    """The tokens that the first action was chosen after; nothing for other observations."""
+    observations = episode.observations
+    if not isinstance(observations, Contexts):
+        return b""
+    return observations.tokens[: observations.lengths[0]].tobytes()

@@ -35,9 +35,9 @@ class ReinforceConfig:
     gamma: float = 1.0
 
     # What returns are compared with. none: nothing; batch_mean: the batch's other episodes;
-    # leave_one_out: the other episodes of the same group (needs group_size of 2 or more); greedy: the
-    # most probable actions from the same start, which doubles the rollouts (SCST); learned: the
-    # policy's value head.
+    # leave_one_out: the other episodes of the same group (needs group_size of 2 or more); greedy:
+    # the most probable actions from the same start, which doubles the rollouts (SCST); learned:
+    # the policy's value head.
     baseline: Baseline = "batch_mean"
 
     # Weight of the mean entropy a step (nats) in the objective, beside an episode's return
@@ -71,9 +71,9 @@ class ReinforceConfig:
     # num_envs. Lower: more prompts a batch. Higher: a better leave-one-out baseline.
     group_size: int = 1
 
-    # Tokens (steps, for other observations) of one forward and backward pass, padding included;
-    # the batch's gradient is the exact sum of its passes. Lower: less memory, which for language
-    # models goes with steps times vocabulary. Higher: fewer passes. 0: one pass.
+    # Tokens (steps, for other observations) of one forward and backward pass, a shared prompt counted
+    # once; the batch's gradient is the exact sum of its passes. Lower: less memory, which for
+    # language models goes with steps times vocabulary. Higher: fewer passes. 0: one pass.
     max_tokens_per_pass: int = 8192
 
     # Scale each batch's advantages to mean 0 and deviation 1: the step no longer depends on the

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,13 +24,25 @@ from textgym_agents.policies.base import (
 )
 from textgym_agents.policies.context_cache import ContextCache
 from textgym_agents.policies.contexts import ContextStore, read_contexts
+from textgym_agents.policies.decoder import (
+    check_vocabulary,
+    num_embeddings,
+    output_head,
+    supports_cache,
+)
 from textgym_agents.policies.masks import flat_masks, legal_actions
+from textgym_agents.policies.packing import (
+    PromptCache,
+    SharedPrompts,
+    following_mask,
+    in_order,
+    padded,
+    share_prompts,
+    tight_chunks,
+)
 from textgym_agents.policies.sampling import Sampling, choose, entropy, gather, process_logits
 
 _IntArray = NDArray[np.int64]
-
-_SURPLUS_SHARE, _LEAST_SURPLUS = 20, 128
-"""Embeddings beyond the actions, one in so many of these or at least so many, may be padding."""
 
 
 class CausalLMPolicy(Policy):
@@ -80,12 +91,12 @@ class CausalLMPolicy(Policy):
         config = model.config.get_text_config(decoder=True)
         self._num_layers = int(config.num_hidden_layers)
         self._max_positions = getattr(config, "max_position_embeddings", None)
-        self._num_embeddings = _num_embeddings(model)
+        self._num_embeddings = num_embeddings(model)
         self.num_actions = self._num_embeddings if num_actions is None else num_actions
-        _check_vocabulary(self._num_embeddings, self.num_actions)
+        check_vocabulary(self._num_embeddings, self.num_actions)
         self.pad_id = pad_id
         self.sampling = sampling or Sampling()
-        width = int(_output_head(model).weight.shape[-1])
+        width = int(output_head(model).weight.shape[-1])
         self.value_head = _zero_linear(width).to(model.device) if value_head else None
         self._cache_wanted = cache
         self._cache_slack = cache_slack
@@ -179,45 +190,74 @@ class CausalLMPolicy(Policy):
         )
 
     def evaluate(self, episodes: Sequence[Episode]) -> Evaluation:
-        """Evaluate every step of the episodes in one forward pass; see `Policy.evaluate`."""
-        hidden, log_probs, actions = self._distributions(episodes)
-        return Evaluation(gather(log_probs, actions), entropy(log_probs), self._values(hidden))
+        """Evaluate every step of the episodes, each token once; see `Policy.evaluate`.
 
-    @torch.inference_mode()
-    def step_log_probs(
-        self,
-        observations: Observations,
-        *,
-        action_masks: NDArray[np.bool_] | None = None,
-        active: NDArray[np.bool_] | None = None,
-    ) -> Tensor:
-        """The distribution that `act` draws from; see `Policy.step_log_probs`."""
-        tokens, lengths = read_contexts(observations, self.pad_id)
-        active = np.ones(len(tokens), np.bool_) if active is None else active
-        mask = legal_actions(action_masks, active, self.num_actions, self.device)
-        self._check(tokens, lengths, active)
-        return process_logits(self._last_tokens(tokens, lengths, active)[0], self.sampling, mask)
-
-    def episode_log_probs(self, episodes: Sequence[Episode]) -> Tensor:
-        """The distributions of every step; see `Policy.episode_log_probs`."""
-        return self._distributions(episodes)[1]
-
-    def _distributions(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor, Tensor]:
-        """Hidden states ``[M, H]``, log-probabilities ``[M, V]``, actions ``[M]``."""
+        A prompt that several episodes begin with goes through the model once.
+        """
         contexts = [_contexts(episode) for episode in episodes]
         width = max(len(context.tokens) for context in contexts)
         self._check_length(width)
-        ids = np.zeros((len(contexts), width), np.int64)
-        for row, context in enumerate(contexts):
-            ids[row, : len(context.tokens)] = context.tokens
-        steps = np.concatenate([row * width + c.lengths - 1 for row, c in enumerate(contexts)])
-        device = self.device
-        hidden, logits = self._whole(
-            torch.from_numpy(ids).to(device), torch.from_numpy(steps).to(device)
+        shared = None
+        if supports_cache(self.model, width) and not self.model.is_activation_checkpointing:
+            shared = share_prompts(contexts)
+        starts = np.zeros(len(contexts), np.int64)
+        cache = None
+        if shared is not None:
+            cache = self._prompt_cache(shared)
+            starts = np.array([len(shared.prompts[source]) for source in shared.source])
+        chunks = tight_chunks(np.array([len(c.tokens) for c in contexts]) - starts)
+        parts = []
+        for chunk in chunks:
+            ids = padded([contexts[i].tokens[starts[i] :] for i in chunk])
+            at = [contexts[i].lengths - 1 - starts[i] for i in chunk]
+            steps = np.concatenate([row * ids.shape[1] + step for row, step in enumerate(at)])
+            if shared is None or cache is None:
+                hidden, logits = self._whole(self._tensor(ids), self._tensor(steps))
+            else:
+                source = shared.source[chunk]
+                hidden, logits = self._following(cache, ids, source, starts[chunk], steps)
+            parts.append(self._evaluated([episodes[i] for i in chunk], hidden, logits))
+        return in_order(parts, chunks, [episode.num_steps for episode in episodes])
+
+    def _evaluated(self, episodes: Sequence[Episode], hidden: Tensor, logits: Tensor) -> Evaluation:
+        """The episodes' steps from what the model gives at them."""
+        actions = self._tensor(np.concatenate([episode.actions for episode in episodes]))
+        mask = flat_masks(episodes, self.num_actions, self.device)
+        log_probs = process_logits(logits, self.sampling, mask, keep=actions)
+        return Evaluation(gather(log_probs, actions), entropy(log_probs), self._values(hidden))
+
+    def _prompt_cache(self, shared: SharedPrompts) -> PromptCache:
+        """Keys and values of the distinct prompts."""
+        ids = self._tensor(padded(shared.prompts))
+        cache = PromptCache(self._num_layers)
+        nothing = torch.zeros(0, dtype=torch.int64, device=self.device)
+        inputs = {"attention_mask": torch.ones_like(ids), "past_key_values": cache.cache}
+        self._forward(nothing, input_ids=ids, use_cache=True, **inputs)
+        return cache
+
+    def _following(
+        self,
+        cache: PromptCache,
+        ids: _IntArray,
+        source: _IntArray,
+        starts: _IntArray,
+        at: _IntArray,
+    ) -> tuple[Tensor, Tensor]:
+        """Hidden states and logits at tokens that follow the prompts in the cache."""
+        width = int(starts.max())
+        cache.follow(self._tensor(source), width)
+        lengths = self._tensor(starts)
+        dtype = next(self.model.parameters()).dtype
+        return self._step(
+            self._tensor(ids),
+            lengths[:, None] + torch.arange(ids.shape[1], device=self.device),
+            following_mask(lengths, width, ids.shape[1], dtype),
+            cache.cache,
+            self._tensor(at),
         )
-        actions = torch.from_numpy(np.concatenate([e.actions for e in episodes])).to(device)
-        mask = flat_masks(episodes, self.num_actions, device)
-        return hidden, process_logits(logits, self.sampling, mask, keep=actions), actions
+
+    def _tensor(self, array: _IntArray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
     def _last_tokens(
         self, tokens: _IntArray, lengths: _IntArray, active: NDArray[np.bool_]
@@ -293,7 +333,7 @@ class CausalLMPolicy(Policy):
             hidden.append(states[0])
             return (states,)
 
-        with _output_head(self.model).register_forward_pre_hook(choose_input):
+        with output_head(self.model).register_forward_pre_hook(choose_input):
             logits: Tensor = self.model(**inputs, return_dict=True).logits
         return hidden[0], logits[0, :, : self.num_actions]
 
@@ -324,20 +364,6 @@ class CausalLMPolicy(Policy):
             )
 
 
-def supports_cache(model: PreTrainedModel, width: int) -> bool:
-    """Whether `ContextCache` computes what the model computes on contexts up to ``width``."""
-    config = model.config.get_text_config(decoder=True)
-    if "position_ids" not in inspect.signature(model.forward).parameters:
-        return False
-    if getattr(config, "alibi", False) or getattr(config, "is_encoder_decoder", False):
-        return False
-    if hasattr(config, "attention_layers"):  # GPT-Neo masks by column, in a buffer of fixed size
-        return False
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    window = getattr(config, "sliding_window", None) or width
-    return kinds <= {"full_attention", "sliding_attention"} and window >= width
-
-
 def _contexts(episode: Episode) -> Contexts:
     if not isinstance(episode.observations, Contexts):
         raise ValueError(
@@ -354,37 +380,6 @@ def _arbitrary(mask: Tensor | None, num_envs: int) -> Actions:
         actions = mask.int().argmax(dim=1).cpu().numpy()
     zeros = np.zeros(num_envs, np.float32)
     return Actions(actions, zeros, zeros)
-
-
-def _check_vocabulary(num_embeddings: int, num_actions: int) -> None:
-    if num_actions > num_embeddings:
-        raise ValueError(
-            f"the environment has {num_actions:,} actions (token ids) but the model embeds only "
-            f"{num_embeddings:,}; use the model's own tokenizer in the environment, or "
-            "model.resize_token_embeddings"
-        )
-    if num_embeddings - num_actions > max(_LEAST_SURPLUS, num_actions // _SURPLUS_SHARE):
-        raise ValueError(
-            f"the model embeds {num_embeddings:,} token ids but the environment has only "
-            f"{num_actions:,} actions, so its tokenizer is not the model's; use the model's own "
-            "tokenizer in the environment, or model.resize_token_embeddings"
-        )
-
-
-def _output_head(model: PreTrainedModel) -> nn.Linear:
-    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    if not isinstance(head, nn.Linear):
-        raise ValueError(
-            f"{type(model).__name__} has no linear language-model head; load it with "
-            "AutoModelForCausalLM"
-        )
-    return head
-
-
-def _num_embeddings(model: PreTrainedModel) -> int:
-    weight = model.get_input_embeddings().weight
-    assert isinstance(weight, Tensor)
-    return len(weight)
 
 
 def _zero_linear(size: int) -> nn.Linear:

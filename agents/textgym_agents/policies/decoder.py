@@ -1,0 +1,67 @@
+"""What a policy asks of a transformers decoder: its head, vocabulary, and if a cache fits it."""
+
+from __future__ import annotations
+
+import inspect
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+_SURPLUS_SHARE, _LEAST_SURPLUS = 20, 128
+"""Embeddings beyond the actions, one in so many of these or at least so many, may be padding."""
+
+
+def supports_cache(model: PreTrainedModel, width: int) -> bool:
+    """Whether `ContextCache` computes what the model computes on contexts up to ``width``."""
+    config = model.config.get_text_config(decoder=True)
+    if "position_ids" not in inspect.signature(model.forward).parameters:
+        return False
+    if getattr(config, "alibi", False) or getattr(config, "is_encoder_decoder", False):
+        return False
+    if hasattr(config, "attention_layers"):  # GPT-Neo masks by column, in a buffer of fixed size
+        return False
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    window = getattr(config, "sliding_window", None) or width
+    return kinds <= {"full_attention", "sliding_attention"} and window >= width
+
+
+def output_head(model: PreTrainedModel) -> nn.Linear:
+    """The language-model head.
+
+    Raises:
+        ValueError: There is none, or it is not linear.
+    """
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    if not isinstance(head, nn.Linear):
+        raise ValueError(
+            f"{type(model).__name__} has no linear language-model head; load it with "
+            "AutoModelForCausalLM"
+        )
+    return head
+
+
+def num_embeddings(model: PreTrainedModel) -> int:
+    """Token ids that the model has an embedding of."""
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, Tensor)
+    return len(weight)
+
+
+def check_vocabulary(num_embeddings: int, num_actions: int) -> None:
+    """Check that a model with so many embeddings can be meant for so many actions.
+
+    Raises:
+        ValueError: It has fewer, or far more.
+    """
+    if num_actions > num_embeddings:
+        raise ValueError(
+            f"the environment has {num_actions:,} actions (token ids) but the model embeds only "
+            f"{num_embeddings:,}; use the model's own tokenizer in the environment, or "
+            "model.resize_token_embeddings"
+        )
+    if num_embeddings - num_actions > max(_LEAST_SURPLUS, num_actions // _SURPLUS_SHARE):
+        raise ValueError(
+            f"the model embeds {num_embeddings:,} token ids but the environment has only "
+            f"{num_actions:,} actions, so its tokenizer is not the model's; use the model's own "
+            "tokenizer in the environment, or model.resize_token_embeddings"
+        )

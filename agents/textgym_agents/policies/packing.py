@@ -1,0 +1,199 @@
+"""How the contexts of a batch go through a model: shared prompts once, and hardly any padding.
+
+The episodes of a group have the same prompt. Causal attention gives a prompt the same keys and
+values whatever follows, so it is computed once, and the texts after it attend to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+from textgym_agents.policies.base import Contexts, Evaluation
+
+_IntArray = NDArray[np.int64]
+
+_PADDED_SHARE, _SMALL = 1.2, 512
+"""A chunk holds padding for a fifth of its tokens at most, unless it has few positions at all."""
+
+_WORTHWHILE = 1.25
+"""Sharing must save a fifth of all tokens: it needs a second forward pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPrompts:
+    """The distinct prompts of a batch, each without its last token.
+
+    The last token goes with what follows, since the first action is chosen there.
+
+    Attributes:
+        prompts: ``U`` arrays, int64 ``[P_u]``, each of a token or more.
+        source: int64 ``[N]``, which of them each context begins with.
+    """
+
+    prompts: list[_IntArray]
+    source: _IntArray
+
+
+def share_prompts(contexts: Sequence[Contexts]) -> SharedPrompts | None:
+    """Find the prompts that contexts have in common; None where sharing saves little.
+
+    Args:
+        contexts: One an episode; the prompt is what the first action was chosen after.
+    """
+    lengths = np.array([int(context.lengths[0]) - 1 for context in contexts])
+    if not lengths.all():
+        return None
+    known: dict[bytes, int] = {}
+    prompts: list[_IntArray] = []
+    source = np.zeros(len(contexts), np.int64)
+    for index, context in enumerate(contexts):
+        prompt = context.tokens[: lengths[index]]
+        source[index] = known.setdefault(prompt.tobytes(), len(known))
+        if len(prompts) < len(known):
+            prompts.append(prompt)
+    total = sum(len(context.tokens) for context in contexts)
+    saved = int(lengths.sum()) - sum(len(prompt) for prompt in prompts)
+    return SharedPrompts(prompts, source) if total > _WORTHWHILE * (total - saved) else None
+
+
+def tight_chunks(sizes: Sequence[int] | _IntArray) -> list[list[int]]:
+    """Split sequences of the given lengths into right-padded batches with little padding.
+
+    Returns:
+        Indices into ``sizes``, each exactly once, shortest first.
+    """
+    chunks: list[list[int]] = []
+    filled = 0  # Positions of the last chunk without its padding.
+    for index in np.argsort(sizes, kind="stable").tolist():
+        filled += sizes[index]
+        positions = sizes[index] * (len(chunks[-1]) + 1) if chunks else 0
+        if chunks and positions <= max(_PADDED_SHARE * filled, _SMALL):
+            chunks[-1].append(index)
+        else:
+            chunks.append([index])
+            filled = sizes[index]
+    return chunks
+
+
+def padded(rows: Sequence[_IntArray]) -> _IntArray:
+    """Rows of different lengths as one array ``[N, longest]``, zeros on the right."""
+    full = np.zeros((len(rows), max(len(row) for row in rows)), np.int64)
+    for index, row in enumerate(rows):
+        full[index, : len(row)] = row
+    return full
+
+
+def in_order(
+    parts: Sequence[Evaluation], chunks: Sequence[Sequence[int]], num_steps: Sequence[int]
+) -> Evaluation:
+    """Put together what was evaluated in chunks of episodes, in the episodes' own order.
+
+    Args:
+        parts: One a chunk.
+        chunks: The episodes of each chunk.
+        num_steps: Steps of each episode.
+    """
+    if len(parts) == 1 and list(chunks[0]) == list(range(len(num_steps))):
+        return parts[0]
+    ends = np.cumsum(num_steps)
+    order = [i for chunk in chunks for i in chunk]
+    steps = np.concatenate([np.arange(ends[i] - num_steps[i], ends[i]) for i in order])
+    back = torch.from_numpy(np.argsort(steps)).to(parts[0].log_probs.device)
+    return Evaluation(
+        torch.cat([part.log_probs for part in parts])[back],
+        torch.cat([part.entropy for part in parts])[back],
+        torch.cat([part.values for part in parts])[back],
+    )
+
+
+class PromptLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
+    """One layer's keys and values of prompts: taken once, attended to by what follows.
+
+    Gradients flow through both. `rows` None takes; a tensor int64 ``[B]`` says which prompt each
+    of the ``B`` sequences follows.
+    """
+
+    is_sliding = False
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.rows: Tensor | None = None
+        self.width = 0
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Nothing: the prompts' own states are kept."""
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """Keep ``[U, heads, P, width]``, or put the prompts' before ``[B, heads, q, width]``."""
+        if self.rows is None:
+            self.keys, self.values = key_states, value_states
+            self.is_initialized = True
+            return key_states, value_states
+        assert self.keys is not None and self.values is not None
+        keys = self.keys[self.rows, :, : self.width]
+        values = self.values[self.rows, :, : self.width]
+        return torch.cat([keys, key_states], dim=2), torch.cat([values, value_states], dim=2)
+
+    def get_seq_length(self) -> int:
+        """The number of the prompts' columns that new tokens attend to."""
+        return 0 if self.rows is None else self.width
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """The length and the offset of the mask that ``query_length`` new tokens need."""
+        return self.get_seq_length() + query_length, 0
+
+    def get_max_length(self) -> int:
+        """No limit."""
+        return -1
+
+
+class PromptCache:
+    """The prompts' keys and values of all layers, for the passes over what follows them.
+
+    Args:
+        num_layers: Decoder layers.
+    """
+
+    def __init__(self, num_layers: int) -> None:
+        self._layers = [PromptLayer() for _ in range(num_layers)]
+        self.cache = Cache(layers=list(self._layers))
+
+    def follow(self, rows: Tensor, width: int) -> None:
+        """Let the next pass attend to the first ``width`` columns of the prompts ``rows``."""
+        for layer in self._layers:
+            layer.rows, layer.width = rows, width
+
+
+def following_mask(lengths: Tensor, width: int, size: int, dtype: torch.dtype) -> Tensor:
+    """The additive attention mask of ``size`` tokens that follow right-padded prompts.
+
+    Args:
+        lengths: int64 ``[B]``, the prompts' lengths.
+        width: The prompts' columns.
+        size: New tokens a sequence.
+        dtype: Of the mask.
+
+    Returns:
+        ``[B, 1, size, width + size]``: 0 where attended to, the lowest number elsewhere.
+    """
+    never = torch.finfo(dtype).min
+    device = lengths.device
+    hidden = torch.arange(width, device=device) >= lengths[:, None]
+    prompt = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill_(hidden, never)
+    causal = torch.full((size, size), never, dtype=dtype, device=device).triu_(diagonal=1)
+    return torch.cat(
+        [
+            prompt[:, None, None].expand(-1, 1, size, -1),
+            causal.expand(len(lengths), 1, -1, -1),
+        ],
+        dim=-1,
+    )
