@@ -83,6 +83,11 @@ class ContextCache:
         """Slots, longest context, floating-point type and device it was made for."""
         return len(self._lengths), self._width, self._buffer.bias.dtype, self._device
 
+    @property
+    def slots(self) -> _IntArray:
+        """The slot of each row, int64 ``[R]``."""
+        return self._slots
+
     def step(
         self, contexts: _IntArray, lengths: _IntArray, active: _BoolArray
     ) -> tuple[_IntArray, Tensor, Tensor]:
