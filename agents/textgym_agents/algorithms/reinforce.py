@@ -72,8 +72,8 @@ class ReinforceConfig:
     group_size: int = 1
 
     # Tokens (steps, for other observations) of one forward and backward pass, a shared prompt
-    # counted once; the batch's gradient is the exact sum of its passes. Lower: less memory, which for
-    # language models goes with steps times vocabulary. Higher: fewer passes. 0: one pass.
+    # counted once; the batch's gradient is the exact sum of its passes. Lower: less memory, which
+    # for language models goes with steps times vocabulary. Higher: fewer passes. 0: one pass.
     max_tokens_per_pass: int = 8192
 
     # Scale each batch's advantages to mean 0 and deviation 1: the step no longer depends on the
