@@ -7,7 +7,16 @@ from contextlib import contextmanager
 from os import PathLike
 
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedModel,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 from transformers.utils import logging
 
 
@@ -51,6 +60,48 @@ def small_gpt2(
         return GPT2LMHeadModel(config)
 
 
+def small_t5(
+    vocab_size: int,
+    *,
+    layers: int = 4,
+    heads: int = 4,
+    width: int = 256,
+    seed: int = 0,
+) -> PreTrainedModel:
+    """A T5 with random weights and without dropout, for contexts of any length.
+
+    Args:
+        vocab_size: Token ids are 0 to ``vocab_size - 1``; the id after them starts the decoder.
+        layers: Encoder layers, and as many decoder layers.
+        heads: Attention heads; divides ``width``.
+        width: Size of the hidden states.
+        seed: Of the weights, which depend on it and the sizes alone.
+
+    Returns:
+        The model, on the CPU.
+
+    Raises:
+        ValueError: ``heads`` does not divide ``width``.
+    """
+    if width % heads:
+        raise ValueError(f"heads must divide width, got {heads} heads and width {width}")
+    config = T5Config(
+        vocab_size=vocab_size + 1,
+        d_model=width,
+        d_kv=width // heads,
+        d_ff=4 * width,
+        num_layers=layers,
+        num_heads=heads,
+        dropout_rate=0.0,
+        pad_token_id=vocab_size,
+        decoder_start_token_id=vocab_size,
+        eos_token_id=None,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return T5ForConditionalGeneration(config)
+
+
 def load_causal_lm(name_or_path: str | PathLike[str]) -> PreTrainedModel:
     """A pretrained decoder, from safetensors files alone and without remote code.
 
@@ -65,6 +116,36 @@ def load_causal_lm(name_or_path: str | PathLike[str]) -> PreTrainedModel:
     with quiet():
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             name_or_path,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation="sdpa",
+        )
+    return model
+
+
+def load_seq2seq_lm(name_or_path: str | PathLike[str]) -> PreTrainedModel:
+    """A pretrained encoder-decoder, from safetensors files alone and without remote code.
+
+    Args:
+        name_or_path: A Hugging Face model name, or a folder written by ``save_pretrained``.
+
+    Returns:
+        The model, on the CPU, in float32; see `load_causal_lm`.
+
+    Raises:
+        ValueError: The model is a decoder alone.
+    """
+    config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
+    if not config.is_encoder_decoder:
+        raise ValueError(
+            f"{name_or_path} is a {config.model_type} model, which has no encoder; use policy "
+            "causal_lm for it, or name an encoder-decoder such as T5, BART or Marian"
+        )
+    with quiet():
+        model: PreTrainedModel = AutoModelForSeq2SeqLM.from_pretrained(
+            name_or_path,
+            config=config,
             dtype=torch.float32,
             use_safetensors=True,
             trust_remote_code=False,
