@@ -86,6 +86,7 @@ RUNS: dict[str, tuple[dict[str, Any], AlgorithmConfig]] = {
         ReinforceConfig(baseline="greedy", episodes_per_env=2),
     ),
     "segments": ({}, ReinforceConfig(baseline="learned", steps_per_env=10)),
+    "target_entropy": ({}, ReinforceConfig(entropy_coef=0.1, target_entropy=0.5)),
     "cloning": (
         {"env_id": TINY, "policy": LM, "env_kwargs": {"demonstrations": True}},
         MaximumLikelihoodConfig(schedule="cosine", warmup=1e-5),

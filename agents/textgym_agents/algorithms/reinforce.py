@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from textgym_agents.algorithms.base import Algorithm, passes
 from textgym_agents.algorithms.checks import require
+from textgym_agents.algorithms.entropy import EntropyCoefficient, check_entropy
 from textgym_agents.losses import entropy_bonus, policy_gradient_loss, value_loss
-from textgym_agents.policies import Episode, Evaluation
+from textgym_agents.policies import Episode, Evaluation, Policy
 from textgym_agents.returns import (
     Baseline,
     discounted_advantages,
@@ -45,6 +46,16 @@ class ReinforceConfig:
     # entropy_coef / T of return. Lower: commits sooner, to a wrong action perhaps. Higher: explores
     # longer; above 0 the gradient is no longer that of the return alone.
     entropy_coef: float = 0.0
+
+    # Mean entropy a step (nats) to hold: entropy_coef, which is then the first value, rises while
+    # the entropy is lower and falls while it is higher. Lower: ends closer to one action. Higher:
+    # explores on; above the logarithm of the number of actions it cannot be reached. None: the
+    # weight stays.
+    target_entropy: float | None = None
+
+    # Size of that adaptation: 0.1 changes the weight by a tenth a batch where the entropy is a nat
+    # off. Lower: slower and steadier. Higher: faster, until it swings.
+    entropy_learning_rate: float = 0.1
 
     # Weight of the value head's mean squared error; only with the learned baseline. Lower: the
     # baseline learns slower. Higher: it takes more of a shared network.
@@ -83,7 +94,7 @@ class ReinforceConfig:
     def __post_init__(self) -> None:
         require("learning_rate", self.learning_rate, above=0)
         require("gamma", self.gamma, least=0, most=1)
-        require("entropy_coef", self.entropy_coef)
+        check_entropy(self.entropy_coef, self.target_entropy, self.entropy_learning_rate)
         require("value_coef", self.value_coef, least=0)
         require("max_grad_norm", self.max_grad_norm, least=0)
         require("weight_decay", self.weight_decay, least=0)
@@ -111,6 +122,12 @@ class Reinforce(Algorithm[ReinforceConfig]):
     the return within the limit, whose gradient they estimate without bias.
     """
 
+    def __init__(self, policy: Policy, config: ReinforceConfig) -> None:
+        super().__init__(policy, config)
+        self._entropy_coef = EntropyCoefficient(
+            config.entropy_coef, config.target_entropy, config.entropy_learning_rate
+        )
+
     @classmethod
     def check_batch_size(cls, config: ReinforceConfig, num_episodes: int) -> None:
         """The mean of the batch's other episodes needs others; see `Algorithm`."""
@@ -124,6 +141,33 @@ class Reinforce(Algorithm[ReinforceConfig]):
     def greedy_rollout(self) -> bool:
         """Whether the baseline is the greedy rollout's return."""
         return self.config.baseline == "greedy"
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The entropy's weight, where it is adapted; see `Algorithm.state`."""
+        return self._entropy_coef.state()
+
+    def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Go on from what `state` gave; see `Algorithm.load_state`."""
+        own = self.state()
+        super().load_state({name: tensors[name] for name in tensors if name not in own})
+        self._entropy_coef.load_state(tensors)
+
+    def update(
+        self,
+        episodes: Sequence[Episode],
+        progress: float = 0.0,
+        rng: np.random.Generator | None = None,
+    ) -> dict[str, float]:
+        """One optimizer step, then one of the entropy's weight; see `Algorithm.update`.
+
+        Returns:
+            The metrics of `gradients`, ``grad_norm``, ``learning_rate``, and ``entropy_coef``, the
+            weight that the step was taken with.
+        """
+        metrics = super().update(episodes, progress, rng)
+        metrics["entropy_coef"] = self._entropy_coef.value
+        self._entropy_coef.update(metrics["entropy"])
+        return metrics
 
     def gradients(self, episodes: Sequence[Episode]) -> dict[str, float]:
         """Set ``grad`` to the gradient of the loss; minus it estimates that of the return.
@@ -172,7 +216,7 @@ class Reinforce(Algorithm[ReinforceConfig]):
             "policy_loss": policy_gradient_loss(evaluation.log_probs, advantages, num_episodes),
             "entropy": entropy_bonus(evaluation.entropy, num_steps),
         }
-        loss = parts["policy_loss"] - self.config.entropy_coef * parts["entropy"]
+        loss = parts["policy_loss"] - self._entropy_coef.value * parts["entropy"]
         if self.config.baseline == "learned":
             parts["value_loss"] = value_loss(evaluation.values, returns, num_steps)
             loss = loss + self.config.value_coef * parts["value_loss"]
