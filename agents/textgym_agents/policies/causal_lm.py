@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -15,7 +15,6 @@ from transformers.cache_utils import Cache
 
 from textgym_agents.policies.base import (
     Actions,
-    Contexts,
     Episode,
     Evaluation,
     Observations,
@@ -23,14 +22,15 @@ from textgym_agents.policies.base import (
     Policy,
 )
 from textgym_agents.policies.context_cache import ContextCache
-from textgym_agents.policies.contexts import ContextStore, read_contexts
+from textgym_agents.policies.contexts import ContextStore, episode_contexts, read_contexts
 from textgym_agents.policies.decoder import (
     check_vocabulary,
     num_embeddings,
     output_head,
     supports_cache,
+    zero_linear,
 )
-from textgym_agents.policies.masks import flat_masks, legal_actions
+from textgym_agents.policies.masks import first_legal, flat_masks, legal_actions
 from textgym_agents.policies.packing import (
     PromptCache,
     SharedPrompts,
@@ -38,6 +38,7 @@ from textgym_agents.policies.packing import (
     in_order,
     padded,
     share_prompts,
+    step_order,
     tight_chunks,
 )
 from textgym_agents.policies.sampling import Sampling, choose, entropy, gather, process_logits
@@ -97,7 +98,7 @@ class CausalLMPolicy(Policy):
         self.pad_id = pad_id
         self.sampling = sampling or Sampling()
         width = int(output_head(model).weight.shape[-1])
-        self.value_head = _zero_linear(width).to(model.device) if value_head else None
+        self.value_head = zero_linear(width).to(model.device) if value_head else None
         self._cache_wanted = cache
         self._cache_slack = cache_slack
         self._cache: ContextCache | None = None
@@ -174,7 +175,7 @@ class CausalLMPolicy(Policy):
         active = np.ones(len(tokens), np.bool_) if active is None else active
         mask = legal_actions(action_masks, active, self.num_actions, self.device)
         if not active.any():
-            return _arbitrary(mask, len(tokens))
+            return first_legal(mask, len(tokens))
         self._check(tokens, lengths, active)
         logits, values = self._last_tokens(tokens, lengths, active)
         log_probs = process_logits(logits, self.sampling, mask)
@@ -194,7 +195,41 @@ class CausalLMPolicy(Policy):
 
         A prompt that several episodes begin with goes through the model once.
         """
-        contexts = [_contexts(episode) for episode in episodes]
+        parts, chunks = [], []
+        for chunk, hidden, logits in self._chunks(episodes):
+            log_probs, actions = self._distributions([episodes[i] for i in chunk], logits)
+            chosen = gather(log_probs, actions)
+            parts.append(Evaluation(chosen, entropy(log_probs), self._values(hidden)))
+            chunks.append(chunk)
+        return in_order(parts, chunks, [episode.num_steps for episode in episodes])
+
+    @torch.inference_mode()
+    def step_log_probs(
+        self,
+        observations: Observations,
+        *,
+        action_masks: NDArray[np.bool_] | None = None,
+        active: NDArray[np.bool_] | None = None,
+    ) -> Tensor:
+        """The distribution that `act` draws from; see `Policy.step_log_probs`."""
+        tokens, lengths = read_contexts(observations, self.pad_id)
+        active = np.ones(len(tokens), np.bool_) if active is None else active
+        mask = legal_actions(action_masks, active, self.num_actions, self.device)
+        self._check(tokens, lengths, active)
+        return process_logits(self._last_tokens(tokens, lengths, active)[0], self.sampling, mask)
+
+    def episode_log_probs(self, episodes: Sequence[Episode]) -> Tensor:
+        """The distributions of every step; see `Policy.episode_log_probs`."""
+        tables, chunks = [], []
+        for chunk, _, logits in self._chunks(episodes):
+            tables.append(self._distributions([episodes[i] for i in chunk], logits)[0])
+            chunks.append(chunk)
+        order = step_order(chunks, [episode.num_steps for episode in episodes])
+        return torch.cat(tables)[self._tensor(order)]
+
+    def _chunks(self, episodes: Sequence[Episode]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+        """Indices of episodes, and hidden states and logits at the steps of these."""
+        contexts = [episode_contexts(episode) for episode in episodes]
         width = max(len(context.tokens) for context in contexts)
         self._check_length(width)
         shared = None
@@ -206,25 +241,21 @@ class CausalLMPolicy(Policy):
             cache = self._prompt_cache(shared)
             starts = np.array([len(shared.prompts[source]) for source in shared.source])
         chunks = tight_chunks(np.array([len(c.tokens) for c in contexts]) - starts)
-        parts = []
         for chunk in chunks:
             ids = padded([contexts[i].tokens[starts[i] :] for i in chunk])
             at = [contexts[i].lengths - 1 - starts[i] for i in chunk]
             steps = np.concatenate([row * ids.shape[1] + step for row, step in enumerate(at)])
             if shared is None or cache is None:
-                hidden, logits = self._whole(self._tensor(ids), self._tensor(steps))
+                yield chunk, *self._whole(self._tensor(ids), self._tensor(steps))
             else:
                 source = shared.source[chunk]
-                hidden, logits = self._following(cache, ids, source, starts[chunk], steps)
-            parts.append(self._evaluated([episodes[i] for i in chunk], hidden, logits))
-        return in_order(parts, chunks, [episode.num_steps for episode in episodes])
+                yield chunk, *self._following(cache, ids, source, starts[chunk], steps)
 
-    def _evaluated(self, episodes: Sequence[Episode], hidden: Tensor, logits: Tensor) -> Evaluation:
-        """The episodes' steps from what the model gives at them."""
+    def _distributions(self, episodes: Sequence[Episode], logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities ``[M, V]`` and the actions taken, ``[M]``."""
         actions = self._tensor(np.concatenate([episode.actions for episode in episodes]))
         mask = flat_masks(episodes, self.num_actions, self.device)
-        log_probs = process_logits(logits, self.sampling, mask, keep=actions)
-        return Evaluation(gather(log_probs, actions), entropy(log_probs), self._values(hidden))
+        return process_logits(logits, self.sampling, mask, keep=actions), actions
 
     def _prompt_cache(self, shared: SharedPrompts) -> PromptCache:
         """Keys and values of the distinct prompts."""
@@ -268,13 +299,13 @@ class CausalLMPolicy(Policy):
         else:
             slots = np.flatnonzero(active)
             width = int(lengths[slots].max())
-            ids = torch.from_numpy(np.ascontiguousarray(tokens[slots, :width])).to(self.device)
             last = np.arange(len(slots)) * width + lengths[slots] - 1
-            hidden, logits = self._whole(ids, torch.from_numpy(last).to(self.device))
+            ids = self._tensor(tokens[slots, :width])
+            hidden, logits = self._whole(ids, self._tensor(last))
         values = self._values(hidden)
         if len(slots) == len(tokens):
             return logits, values
-        where = torch.from_numpy(slots).to(self.device)
+        where = self._tensor(slots)
         return (
             logits.new_zeros((len(tokens), logits.shape[1])).index_copy_(0, where, logits),
             values.new_zeros(len(tokens)).index_copy_(0, where, values),
@@ -362,28 +393,3 @@ class CausalLMPolicy(Policy):
                 f"max_position_embeddings={self._max_positions:,}; lower max_prompt_tokens or "
                 "max_new_tokens of the environment, or take a model with more positions"
             )
-
-
-def _contexts(episode: Episode) -> Contexts:
-    if not isinstance(episode.observations, Contexts):
-        raise ValueError(
-            "a language-model policy evaluates episodes that its own store kept (Contexts), got "
-            f"observations of type {type(episode.observations).__name__}"
-        )
-    return episode.observations
-
-
-def _arbitrary(mask: Tensor | None, num_envs: int) -> Actions:
-    """The first legal action in every slot."""
-    actions = np.zeros(num_envs, np.int64)
-    if mask is not None:
-        actions = mask.int().argmax(dim=1).cpu().numpy()
-    zeros = np.zeros(num_envs, np.float32)
-    return Actions(actions, zeros, zeros)
-
-
-def _zero_linear(size: int) -> nn.Linear:
-    layer = nn.Linear(size, 1)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym_agents.policies.base import Contexts, Observations, ObservationStore
+from textgym_agents.policies.base import Contexts, Episode, Observations, ObservationStore
 
 _IntArray = NDArray[np.int64]
 
@@ -88,3 +88,17 @@ def read_contexts(observations: Observations, pad_id: int) -> tuple[_IntArray, _
     width = tokens.shape[1]
     lengths = np.where(present.any(axis=1), width - present[:, ::-1].argmax(axis=1), 0)
     return np.where(present, tokens, 0).astype(np.int64, copy=False), lengths.astype(np.int64)
+
+
+def episode_contexts(episode: Episode) -> Contexts:
+    """The contexts of an episode.
+
+    Raises:
+        ValueError: Another kind of policy collected it.
+    """
+    if not isinstance(episode.observations, Contexts):
+        raise ValueError(
+            "a language-model policy evaluates episodes that its own store kept (Contexts), got "
+            f"observations of type {type(episode.observations).__name__}"
+        )
+    return episode.observations

@@ -65,3 +65,11 @@ def check_vocabulary(num_embeddings: int, num_actions: int) -> None:
             f"{num_actions:,} actions, so its tokenizer is not the model's; use the model's own "
             "tokenizer in the environment, or model.resize_token_embeddings"
         )
+
+
+def zero_linear(size: int) -> nn.Linear:
+    """A value head from ``size`` features to one number, which starts at 0."""
+    layer = nn.Linear(size, 1)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from textgym_agents.policies.base import Episode
+from textgym_agents.policies.base import Actions, Episode
 
 
 def legal_actions(
@@ -78,3 +78,12 @@ def flat_masks(
     steps = [episode.num_steps for episode in episodes]
     full = [np.broadcast_to(row, (n, num_actions)) for row, n in zip(rows, steps, strict=True)]
     return torch.from_numpy(np.concatenate(full)).to(device)
+
+
+def first_legal(mask: Tensor | None, num_envs: int) -> Actions:
+    """The first legal action in each of ``num_envs`` slots, as chosen where none is active."""
+    actions = np.zeros(num_envs, np.int64)
+    if mask is not None:
+        actions = mask.int().argmax(dim=1).cpu().numpy()
+    zeros = np.zeros(num_envs, np.float32)
+    return Actions(actions, zeros, zeros)

@@ -102,15 +102,25 @@ def in_order(
     """
     if len(parts) == 1 and list(chunks[0]) == list(range(len(num_steps))):
         return parts[0]
-    ends = np.cumsum(num_steps)
-    order = [i for chunk in chunks for i in chunk]
-    steps = np.concatenate([np.arange(ends[i] - num_steps[i], ends[i]) for i in order])
-    back = torch.from_numpy(np.argsort(steps)).to(parts[0].log_probs.device)
+    back = torch.from_numpy(step_order(chunks, num_steps)).to(parts[0].log_probs.device)
     return Evaluation(
         torch.cat([part.log_probs for part in parts])[back],
         torch.cat([part.entropy for part in parts])[back],
         torch.cat([part.values for part in parts])[back],
     )
+
+
+def step_order(chunks: Sequence[Sequence[int]], num_steps: Sequence[int]) -> _IntArray:
+    """Where each step of the episodes stands among the steps of the chunks: int64 ``[M]``.
+
+    Args:
+        chunks: The episodes of each chunk.
+        num_steps: Steps of each episode.
+    """
+    ends = np.cumsum(num_steps)
+    order = [i for chunk in chunks for i in chunk]
+    steps = np.concatenate([np.arange(ends[i] - num_steps[i], ends[i]) for i in order])
+    return np.argsort(steps)
 
 
 class PromptLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
