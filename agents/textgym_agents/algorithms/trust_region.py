@@ -1,0 +1,103 @@
+"""The linear algebra of a trust region: natural gradients without the Fisher matrix.
+
+The Fisher matrix F of a policy is the mean over states of the covariance of grad log pi. It is
+also the Hessian of the mean KL divergence from the policy to itself with other parameters, so that
+F v is the gradient of (the KL's gradient times v), at the price of two backward passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from textgym_agents.algorithms.minibatches import Part
+from textgym_agents.policies import Policy
+
+
+def conjugate_gradient(
+    product: Callable[[Tensor], Tensor], target: Tensor, iterations: int, tolerance: float = 1e-10
+) -> Tensor:
+    """Solve ``A x = target`` for a positive definite A known by its products alone.
+
+    Hestenes and Stiefel, Methods of Conjugate Gradients for Solving Linear Systems, 1952. Exact
+    after as many iterations as A has distinct eigenvalues, but for rounding; the best solution in
+    the span of ``target, A target, A^2 target, ...`` before that.
+
+    Args:
+        product: ``v -> A v``, both ``[P]``.
+        target: float ``[P]``.
+        iterations: Products at most.
+        tolerance: Stop when the squared norm of the residual is below this share of the target's.
+
+    Returns:
+        ``x``, ``[P]``; 0 for a target of 0.
+    """
+    solution = torch.zeros_like(target)
+    residual = direction = target
+    squared = start = residual @ residual
+    for _ in range(iterations):
+        if squared <= tolerance * start:
+            break
+        image = product(direction)
+        length = squared / (direction @ image)
+        solution = solution + length * direction
+        residual = residual - length * image
+        before, squared = squared, residual @ residual
+        direction = residual + (squared / before) * direction
+    return solution
+
+
+def categorical_kl(log_probs: Tensor, other_log_probs: Tensor) -> Tensor:
+    """KL(p || q), summed over the actions.
+
+    Args:
+        log_probs: float ``[M, V]``, those of p; minus infinity where the probability is 0.
+        other_log_probs: float ``[M, V]``, those of q.
+
+    Returns:
+        float ``[M]`` in nats, twice differentiable; infinite where q excludes what p has.
+    """
+    never = torch.isneginf(log_probs)
+    difference = log_probs.masked_fill(never, 0.0) - other_log_probs.masked_fill(never, 0.0)
+    return (log_probs.exp() * difference).sum(dim=-1)
+
+
+def fisher_vector_product(
+    policy: Policy, parts: Sequence[Part], parameters: Sequence[Tensor], vector: Tensor
+) -> Tensor:
+    """``F vector``, exact in the actions and a mean over the parts' steps.
+
+    Args:
+        policy: The policy.
+        parts: Evaluated one after another, so that memory is bounded by the largest.
+        parameters: Those of its parameters that its distribution depends on; ``P`` numbers.
+        vector: float ``[P]``.
+
+    Returns:
+        float ``[P]``.
+    """
+    num_steps = sum(len(part.steps) for part in parts)
+    total = torch.zeros_like(vector)
+    for part in parts:
+        with sdpa_kernel(SDPBackend.MATH):  # PyTorch's fused attention has one derivative only.
+            log_probs = policy.episode_log_probs(part.episodes)
+            kl = categorical_kl(log_probs.detach(), log_probs).sum() / num_steps
+            gradient = flat(torch.autograd.grad(kl, parameters, create_graph=True))
+            total += flat(torch.autograd.grad(gradient @ vector, parameters))
+    return total
+
+
+def flat(tensors: Sequence[Tensor]) -> Tensor:
+    """The entries of all tensors in one vector ``[P]``."""
+    return torch.cat([tensor.reshape(-1) for tensor in tensors])
+
+
+@torch.no_grad()
+def assign(parameters: Sequence[Tensor], vector: Tensor) -> None:
+    """Give the parameters the entries of a vector ``[P]``, as `flat` orders them."""
+    sizes = [parameter.numel() for parameter in parameters]
+    for parameter, values in zip(parameters, torch.split(vector, sizes), strict=True):
+        parameter.copy_(values.view_as(parameter))
