@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Baseline: TypeAlias = Literal["none", "batch_mean", "leave_one_out", "greedy", "learned"]
+RewardScale: TypeAlias = Literal["group", "batch", "none"]
 
 
 def discount_factors(num_steps: int, gamma: float) -> NDArray[np.float64]:
@@ -206,3 +207,81 @@ def explained_variance(values: ArrayLike, returns: ArrayLike) -> float:
     variance = float(np.var(returns))
     residual = float(np.var(returns - np.asarray(values, np.float64)))
     return 1.0 - residual / variance if variance > 0 else 0.0
+
+
+def group_normalized(
+    values: ArrayLike, groups: ArrayLike, scale: RewardScale = "group", epsilon: float = 1e-4
+) -> NDArray[np.float64]:
+    """Values less their group's mean, divided by a standard deviation.
+
+    With ``group`` these are GRPO's advantages (Shao et al., DeepSeekMath, 2024, section 4.1.2).
+    The mean includes the value itself and the divisor depends on the group, so the policy
+    gradient that they weight is not that of the mean value: with ``none`` (Dr. GRPO: Liu et al.,
+    Understanding R1-Zero-Like Training, 2025) it is, but for the factor ``(G - 1) / G``.
+
+    Args:
+        values: ``[N]``, as the episodes' returns.
+        groups: ``[N]``, a group number an entry.
+        scale: Divide by the group's standard deviation, by the batch's, or not at all.
+        epsilon: Is added to the standard deviation (that of a sample: divided by ``G - 1``).
+
+    Returns:
+        float64 ``[N]``; 0 throughout a group of equal values.
+
+    Raises:
+        ValueError: A group has one member only.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    members = np.unique(np.asarray(groups), return_inverse=True)[1]
+    counts = np.bincount(members)
+    above_mean: NDArray[np.float64] = values - mean_of_others(values, groups)
+    above_mean *= 1.0 - 1.0 / counts[members]  # From the others' mean to that of all.
+    above_mean[equal_groups(values, groups)] = 0.0  # Rounding must not be a preference.
+    if scale == "none":
+        return above_mean
+    if scale == "batch":
+        deviation = np.full(len(values), values.std(ddof=1))
+    else:
+        deviation = np.sqrt(np.bincount(members, weights=above_mean**2) / (counts - 1))[members]
+    above_mean /= deviation + epsilon
+    return above_mean
+
+
+def equal_groups(values: ArrayLike, groups: ArrayLike) -> NDArray[np.bool_]:
+    """Whether all values of an entry's group are the same, so that none is better: bool ``[N]``.
+
+    Args:
+        values: ``[N]``.
+        groups: ``[N]``, a group number an entry.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    labels, members = np.unique(np.asarray(groups), return_inverse=True)
+    least, most = np.full(len(labels), np.inf), np.full(len(labels), -np.inf)
+    np.minimum.at(least, members, values)
+    np.maximum.at(most, members, values)
+    same: NDArray[np.bool_] = (least == most)[members]
+    return same
+
+
+def best_of_groups(values: ArrayLike, groups: ArrayLike, keep: int) -> NDArray[np.bool_]:
+    """Which entries are among the best of their group and better than its mean: bool ``[N]``.
+
+    Args:
+        values: ``[N]``.
+        groups: ``[N]``, a group number an entry.
+        keep: Entries of a group at most; between equals the earlier one comes first. None of a
+            group of equal values, which has no best, and fewer than ``keep`` where fewer are
+            above the mean.
+
+    Raises:
+        ValueError: A group has one member only.
+    """
+    above = group_normalized(values, groups, "none") > 0
+    best = np.zeros(len(above), np.bool_)
+    taken: dict[int, int] = {}
+    for index in np.argsort(-np.asarray(values, dtype=np.float64), kind="stable"):
+        group = int(np.asarray(groups)[index])
+        if above[index] and taken.get(group, 0) < keep:
+            best[index] = True
+            taken[group] = taken.get(group, 0) + 1
+    return best

@@ -1,0 +1,73 @@
+"""The running mean and deviation of the returns, in whose units a critic learns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+FloatsT = TypeVar("FloatsT", float, Floats)
+
+
+class RunningScale:
+    """Mean and standard deviation of all numbers seen so far; before any, 0 and 1.
+
+    Returns of hundreds, or of thousandths, give a value head errors that drown the policy's
+    gradient or vanish beside it. A critic that predicts ``(G - mean) / std`` has errors of about
+    1 whatever the reward. This is the simple form: unlike PopArt (van Hasselt et al., Learning
+    values across many orders of magnitude, 2016), the head's weights are not corrected when the
+    statistics move, which they do less and less.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0.0
+        self._mean = 0.0
+        self._squares = 0.0  # The sum of squared distances from the mean.
+
+    @property
+    def mean(self) -> float:
+        """The mean."""
+        return self._mean
+
+    @property
+    def std(self) -> float:
+        """The standard deviation; 1 where it would be 0 (below 1e-6)."""
+        deviation = math.sqrt(self._squares / self._count) if self._count else 0.0
+        return deviation if deviation > 1e-6 else 1.0
+
+    def add(self, numbers: Floats) -> None:
+        """Take more numbers, float64 ``[M]``, into account.
+
+        Two sets' moments are joined as in Chan, Golub and LeVeque (Updating Formulae and a
+        Pairwise Algorithm for Computing Sample Variances, 1979).
+        """
+        count = self._count + len(numbers)
+        distance = float(numbers.mean()) - self._mean
+        self._squares += float(numbers.var()) * len(numbers)
+        self._squares += distance**2 * self._count * len(numbers) / count
+        self._mean += distance * len(numbers) / count
+        self._count = count
+
+    def normalize(self, numbers: FloatsT) -> FloatsT:
+        """In units of the standard deviation from the mean."""
+        return (numbers - self.mean) / self.std
+
+    def restore(self, numbers: FloatsT) -> FloatsT:
+        """The inverse of `normalize`."""
+        return numbers * self.std + self.mean
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What `load_state` takes: three float64 scalars."""
+        numbers = {"count": self._count, "mean": self._mean, "squares": self._squares}
+        return {f"scale.{k}": torch.tensor(v, dtype=torch.float64) for k, v in numbers.items()}
+
+    def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Go on from what `state` gave."""
+        self._count = float(tensors["scale.count"])
+        self._mean = float(tensors["scale.mean"])
+        self._squares = float(tensors["scale.squares"])
