@@ -7,6 +7,8 @@ from numpy.testing import assert_allclose
 from textgym_agents.returns import (
     discount_factors,
     discounted_advantages,
+    equal_groups,
+    group_normalized,
     mean_of_others,
     normalized,
     returns_to_go,
@@ -93,3 +95,27 @@ def test_normalized_advantages() -> None:
     assert_allclose(steps.mean(), 0.0, atol=1e-12)
     assert_allclose(steps.std(), 1.0, rtol=1e-6)
     assert_allclose(np.concatenate(normalized([np.ones(3), np.ones(1)])), 0.0)
+
+
+def test_group_normalized_by_hand() -> None:
+    values, groups = [1.0, 5.0, 0.0, 1.0, 3.0], [7, 4, 7, 7, 4]
+    # Group 7: 1, 0, 1, mean 2/3, variance (1/9 + 4/9 + 1/9) / 2 = 1/3. Group 4: mean 4, variance 2.
+    centred = np.array([1 / 3, 1.0, -2 / 3, 1 / 3, -1.0])
+    assert_allclose(group_normalized(values, groups, "none"), centred)
+    deviations = np.sqrt([1 / 3, 2.0, 1 / 3, 1 / 3, 2.0])
+    assert_allclose(group_normalized(values, groups, "group", 0.0), centred / deviations)
+    assert_allclose(group_normalized(values, groups, "group", 0.5), centred / (deviations + 0.5))
+    # The batch: mean 2, squares 1 + 9 + 4 + 1 + 1 = 16 over 4.
+    assert_allclose(group_normalized(values, groups, "batch", 0.0), centred / 2.0)
+
+
+def test_equal_groups_have_no_preference() -> None:
+    values, groups = [0.1 + 0.2, 0.3, 0.1, 0.1, 0.1], [0, 0, 1, 1, 1]
+    assert equal_groups(values, groups).tolist() == [False, False, True, True, True]
+    for scale in ("group", "batch", "none"):
+        assert (group_normalized(values, groups, scale)[2:] == 0.0).all()  # type: ignore[arg-type]
+
+
+def test_a_group_of_one_is_named() -> None:
+    with pytest.raises(ValueError, match="group 9 has 1; raise group_size"):
+        group_normalized([1.0, 2.0, 3.0], [2, 2, 9])
