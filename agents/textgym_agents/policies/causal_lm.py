@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -20,6 +21,12 @@ from textgym_agents.policies.base import (
     Observations,
     ObservationStore,
     Policy,
+)
+from textgym_agents.policies.computing import (
+    Precision,
+    compute_dtype,
+    computing,
+    recomputable_layers,
 )
 from textgym_agents.policies.context_cache import ContextCache
 from textgym_agents.policies.contexts import ContextStore, episode_contexts, read_contexts
@@ -41,6 +48,7 @@ from textgym_agents.policies.packing import (
     step_order,
     tight_chunks,
 )
+from textgym_agents.policies.reference import frozen_language_model
 from textgym_agents.policies.sampling import Sampling, choose, entropy, gather, process_logits
 
 _IntArray = NDArray[np.int64]
@@ -67,9 +75,14 @@ class CausalLMPolicy(Policy):
         sampling: Temperature, top-k and top-p.
         value_head: Add a linear value head (weights start at 0) on the last hidden state;
             False: all values are 0.
+        critic: Gives the values instead; see `critic.Critic`.
         cache: Keep keys and values between calls of `act`.
         cache_slack: Buffer columns beyond the longest context: more move the buffers less often
             and take more memory.
+        precision: Of matrix products; keys and values are kept in it. Weights, log-probabilities
+            and values are float32 in any case.
+        gradient_checkpointing: Keep less for the backward pass, and compute it again there;
+            shared prompts are then computed with every episode.
 
     Raises:
         ValueError: If ``num_actions`` exceeds the model's vocabulary, or falls short of it by more
@@ -86,6 +99,9 @@ class CausalLMPolicy(Policy):
         value_head: bool = True,
         cache: bool = True,
         cache_slack: int = 32,
+        critic: CausalLMPolicy | None = None,
+        precision: Precision = "fp32",
+        gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
@@ -98,7 +114,11 @@ class CausalLMPolicy(Policy):
         self.pad_id = pad_id
         self.sampling = sampling or Sampling()
         width = int(output_head(model).weight.shape[-1])
-        self.value_head = zero_linear(width).to(model.device) if value_head else None
+        own_values = value_head and critic is None
+        self.value_head = zero_linear(width).to(model.device) if own_values else None
+        self.critic = critic
+        self._precision: Precision = precision
+        self._recompute = gradient_checkpointing and bool(recomputable_layers(model))
         self._cache_wanted = cache
         self._cache_slack = cache_slack
         self._cache: ContextCache | None = None
@@ -155,6 +175,15 @@ class CausalLMPolicy(Policy):
     def clear_cache(self) -> None:
         """Forget all keys and values, as after a change of weights."""
         self._cached_weights = ()
+        if self.critic is not None:
+            self.critic.clear_cache()
+
+    def reference(self) -> CausalLMPolicy:
+        """A frozen policy with this one's present distribution; see `Policy.reference`."""
+        return frozen_language_model(self)
+
+    def __getstate__(self) -> dict[str, Any]:  # copies begin without keys and values
+        return {**self.__dict__, "_cache": None, "_cached_weights": ()}
 
     def make_store(self, num_envs: int) -> ObservationStore:
         """A store of O(tokens) memory an episode: `Contexts`."""
@@ -178,6 +207,8 @@ class CausalLMPolicy(Policy):
             return first_legal(mask, len(tokens))
         self._check(tokens, lengths, active)
         logits, values = self._last_tokens(tokens, lengths, active)
+        if self.critic is not None:
+            values = self.critic._last_tokens(tokens, lengths, active)[1]
         log_probs = process_logits(logits, self.sampling, mask)
         actions = choose(log_probs, generator, deterministic)
         chosen = gather(log_probs, actions).cpu().numpy()
@@ -201,7 +232,10 @@ class CausalLMPolicy(Policy):
             chosen = gather(log_probs, actions)
             parts.append(Evaluation(chosen, entropy(log_probs), self._values(hidden)))
             chunks.append(chunk)
-        return in_order(parts, chunks, [episode.num_steps for episode in episodes])
+        evaluation = in_order(parts, chunks, [episode.num_steps for episode in episodes])
+        if self.critic is None:
+            return evaluation
+        return replace(evaluation, values=self.critic.evaluate(episodes).values)
 
     @torch.inference_mode()
     def step_log_probs(
@@ -233,7 +267,8 @@ class CausalLMPolicy(Policy):
         width = max(len(context.tokens) for context in contexts)
         self._check_length(width)
         shared = None
-        if supports_cache(self.model, width) and not self.model.is_activation_checkpointing:
+        recompute = self._recompute and torch.is_grad_enabled()
+        if supports_cache(self.model, width) and not recompute:
             shared = share_prompts(contexts)
         starts = np.zeros(len(contexts), np.int64)
         cache = None
@@ -278,7 +313,7 @@ class CausalLMPolicy(Policy):
         width = int(starts.max())
         cache.follow(self._tensor(source), width)
         lengths = self._tensor(starts)
-        dtype = next(self.model.parameters()).dtype
+        dtype = compute_dtype(self.model, self._precision)
         return self._step(
             self._tensor(ids),
             lengths[:, None] + torch.arange(ids.shape[1], device=self.device),
@@ -315,16 +350,16 @@ class CausalLMPolicy(Policy):
         """The cache, emptied if the weights or the shape of the observations have changed."""
         parameters = list(self.model.parameters())  # anew: loading may have put others there
         weights = tuple([(p._version, p.data_ptr()) for p in parameters])
-        cache, first = self._cache, parameters[0]
-        if cache is None or cache.layout != (*tokens.shape, first.dtype, first.device):
+        cache, dtype = self._cache, compute_dtype(self.model, self._precision)
+        if cache is None or cache.layout != (*tokens.shape, dtype, self.device):
             cache = self._cache = ContextCache(
                 self._step,
                 num_layers=self._num_layers,
                 num_slots=tokens.shape[0],
                 width=tokens.shape[1],
                 slack=self._cache_slack,
-                dtype=first.dtype,
-                device=first.device,
+                dtype=dtype,
+                device=self.device,
             )
         elif weights != self._cached_weights:
             cache.clear()
@@ -364,7 +399,8 @@ class CausalLMPolicy(Policy):
             hidden.append(states[0])
             return (states,)
 
-        with output_head(self.model).register_forward_pre_hook(choose_input):
+        taking = output_head(self.model).register_forward_pre_hook(choose_input)
+        with taking, computing(self.model, self._precision, self._recompute):
             logits: Tensor = self.model(**inputs, return_dict=True).logits
         return hidden[0], logits[0, :, : self.num_actions]
 

@@ -33,6 +33,7 @@ def add_adapter(
     alpha: float,
     targets: Sequence[str] = (),
     seed: int = 0,
+    base: str | None = None,
 ) -> None:
     """Freeze a model and put an adapter into it, in place.
 
@@ -43,6 +44,7 @@ def add_adapter(
         targets: Last parts of the names of the linear layers to adapt; empty: all but the
             language-model head.
         seed: Of the adapter's random weights.
+        base: The model's name, if the adapter is to be saved without it.
 
     Raises:
         ModuleNotFoundError: peft is not installed.
@@ -58,10 +60,17 @@ def add_adapter(
         target_modules=list(targets) or "all-linear",
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
         task_type="CAUSAL_LM",
+        base_model_name_or_path=base,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inject_adapter_in_model(config, model)
+
+
+def base_name(model: PreTrainedModel) -> str | None:
+    """The name of the model below the adapter, None where it has none and must be saved."""
+    name: str | None = model.peft_config["default"].base_model_name_or_path
+    return name
 
 
 def has_adapter(model: torch.nn.Module) -> bool:
@@ -128,15 +137,6 @@ def named_in_model(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def save_adapter_config(model: PreTrainedModel, base: str | None, folder: Path) -> None:
-    """Write ``adapter_config.json``, so that peft can put the adapter onto its base.
-
-    Args:
-        model: A model with an adapter.
-        base: The base's name, if it has one.
-        folder: Exists.
-    """
-    config = copy.copy(model.peft_config["default"])
-    config.base_model_name_or_path = base
-    config.inference_mode = True
-    config.save_pretrained(folder)
+def save_adapter_config(model: PreTrainedModel, folder: Path) -> None:
+    """Write ``adapter_config.json``, by which peft can put the adapter onto its base."""
+    model.peft_config["default"].save_pretrained(folder)
