@@ -20,7 +20,13 @@ from textgym_agents.policies.sampling import Sampling
 
 if TYPE_CHECKING:
     from textgym_agents.policies.causal_lm import CausalLMPolicy
-    from textgym_agents.policies.models import load_causal_lm, small_gpt2
+    from textgym_agents.policies.models import (
+        load_causal_lm,
+        load_seq2seq_lm,
+        small_gpt2,
+        small_t5,
+    )
+    from textgym_agents.policies.seq2seq import Seq2SeqPolicy
 
 __all__ = [
     "Actions",
@@ -34,14 +40,20 @@ __all__ = [
     "Observations",
     "Policy",
     "Sampling",
+    "Seq2SeqPolicy",
     "load_causal_lm",
+    "load_seq2seq_lm",
     "small_gpt2",
+    "small_t5",
 ]
 
 _WITH_TRANSFORMERS = {
     "CausalLMPolicy": "textgym_agents.policies.causal_lm",
+    "Seq2SeqPolicy": "textgym_agents.policies.seq2seq",
     "load_causal_lm": "textgym_agents.policies.models",
+    "load_seq2seq_lm": "textgym_agents.policies.models",
     "small_gpt2": "textgym_agents.policies.models",
+    "small_t5": "textgym_agents.policies.models",
 }
 
 

@@ -6,6 +6,7 @@ configuration and the environment, and saved in every checkpoint.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -20,32 +21,38 @@ from textgym_agents.policies.bundled import BUNDLED, bundled_fits, bundled_folde
 from textgym_agents.policies.spaces import describe_space, space_from
 
 FRESH_SIZES = {"layers": 4, "heads": 4, "width": 128}
-"""The sizes of a fresh GPT-2 where none are given."""
+"""The sizes of a fresh GPT-2 or T5 where none are given."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyConfig:
     """The policy to train, and how it samples."""
 
-    # The kind of network. causal_lm: a transformers decoder on token ids; mlp: a small network on
-    # numbers or a few symbols; auto: causal_lm where the environment names a padding id.
-    kind: Annotated[Literal["auto", "mlp", "causal_lm"], tyro.conf.arg(name="policy")] = "auto"
+    # The kind of network. causal_lm: a transformers decoder on token ids; seq2seq: a transformers
+    # encoder-decoder on them, T5, BART or the like; mlp: a small network on numbers or a few
+    # symbols; auto: causal_lm where the environment names a padding id.
+    kind: Annotated[
+        Literal["auto", "mlp", "causal_lm", "seq2seq"], tyro.conf.arg(name="policy")
+    ] = "auto"
 
     # Widths of an mlp's hidden layers. Smaller: faster. Larger: fits more.
     hidden_sizes: tuple[int, ...] = (64, 64)
 
-    # A causal_lm's name or folder for transformers, whose tokenizer must be the environment's, or
-    # "bundled" for the small model that comes along. None: the bundled one where the environment
-    # has its tokenizer and no size is given below; else a fresh GPT-2.
+    # A language model's name or folder for transformers, whose tokenizer must be the environment's,
+    # or "bundled" for the small causal_lm that comes along. None: the bundled one where the
+    # environment has its tokenizer and no size is given below, and a fresh GPT-2 elsewhere; for a
+    # seq2seq, a fresh T5.
     model: str | None = None
 
-    # Blocks of a fresh GPT-2; None is 4. Fewer: faster. More: fits more.
+    # Blocks of a fresh GPT-2, or of a fresh T5's encoder and of its decoder; None is 4. Fewer:
+    # faster. More: fits more.
     layers: int | None = None
 
-    # Attention heads of a fresh GPT-2; must divide its width. None is 4.
+    # Attention heads of a fresh GPT-2 or T5; must divide its width. None is 4.
     heads: int | None = None
 
-    # Width of a fresh GPT-2's hidden states; None is 128. Smaller: faster. Larger: fits more.
+    # Width of a fresh GPT-2's or T5's hidden states; None is 128. Smaller: faster. Larger: fits
+    # more.
     width: int | None = None
 
     # Divides the logits; above 0. Lower: closer to the most probable action. Higher: closer to
@@ -67,12 +74,41 @@ class PolicyConfig:
     # left; below 1. Higher: more exploration, and less sense at each step.
     epsilon: float = 0.0
 
+    # What gives a causal_lm's values. shared: a linear head on the language model; separate: a copy
+    # of the model that learns nothing but values, which takes twice the memory and time and keeps
+    # the errors of the values out of the language model.
+    critic: Literal["shared", "separate"] = "shared"
+
+    # Rank of a LoRA adapter on a causal_lm, which then is all of it that trains; 0: none, and all
+    # weights train. Lower: less memory for Adam. Higher: fits more.
+    lora_rank: int = 0
+
+    # The adapter's output is scaled by lora_alpha / lora_rank; above 0. Lower: slower. Higher:
+    # faster, like a higher learning rate.
+    lora_alpha: float = 16.0
+
+    # Last parts of the names of the linear layers that the adapter is for, such as c_attn; none
+    # given: all but the language-model head.
+    lora_targets: tuple[str, ...] = ()
+
+    # A causal_lm's matrix products. fp32: in full; bf16: in bfloat16, which is faster where the
+    # processor has it, and rounds log-probabilities in the third digit.
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    # Keep less of a causal_lm's forward pass for the backward pass and compute it again there:
+    # less memory, a third more time for an update.
+    gradient_checkpointing: bool = False
+
     def __post_init__(self) -> None:
         sizes = {name: getattr(self, name) for name in FRESH_SIZES}
         sizes |= {f"hidden_sizes[{i}]": size for i, size in enumerate(self.hidden_sizes)}
         for name, size in sizes.items():
             if size is not None and size < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
+        if self.lora_rank < 0:
+            raise ValueError(f"lora_rank must be at least 0 (0: no adapter), got {self.lora_rank}")
+        if not (self.lora_alpha > 0 and math.isfinite(self.lora_alpha)):
+            raise ValueError(f"lora_alpha must be above 0 and finite, got {self.lora_alpha}")
 
     def sampling(self) -> Sampling:
         """The sampling part, checked."""
@@ -106,18 +142,48 @@ def describe_policy(
     else:
         if "pad_id" not in envs.metadata:
             raise ValueError(
-                'a causal_lm needs an environment that names its padding id in metadata["pad_id"]'
-                "; use policy mlp for environments whose observations are not token ids"
+                f"a {kind} needs an environment that names its padding id in "
+                'metadata["pad_id"]; use policy mlp for environments whose observations are not '
+                "token ids"
             )
         described["pad_id"] = int(envs.metadata["pad_id"])
         described["tokenizer"] = envs.metadata.get("tokenizer")
         sizes = {name: getattr(config, name) for name in FRESH_SIZES}
         fresh = any(size is not None for size in sizes.values())
         described["model"] = config.model
-        if config.model is None and not fresh and bundled_fits(envs):
+        if kind == "causal_lm" and config.model is None and not fresh and bundled_fits(envs):
             described["model"] = BUNDLED
         described |= {name: sizes[name] or usual for name, usual in FRESH_SIZES.items()}
+    if kind == "causal_lm":
+        described |= _describe_parts(config, described["model"])
+    else:
+        _refuse_parts(config, kind)
     return with_sampling(described, config.sampling())
+
+
+def _describe_parts(config: PolicyConfig, model: str | None) -> dict[str, Any]:
+    """What a causal_lm has besides its base model, and how it computes."""
+    named = model is not None and not Path(model).is_dir()  # a folder may be moved
+    adapter = {
+        "rank": config.lora_rank,
+        "alpha": config.lora_alpha,
+        "targets": list(config.lora_targets),
+        "base": model if named else None,
+    }
+    return {
+        "lora": adapter if config.lora_rank else None,
+        "critic": config.critic,
+        "precision": config.precision,
+        "gradient_checkpointing": config.gradient_checkpointing,
+    }
+
+
+def _refuse_parts(config: PolicyConfig, kind: str) -> None:
+    """What a causal_lm alone can have must not be asked of another policy in vain."""
+    for name in ("critic", "lora_rank", "precision", "gradient_checkpointing"):
+        asked, usual = getattr(config, name), getattr(PolicyConfig, name)
+        if asked != usual:
+            raise ValueError(f"{name} is for a causal_lm; leave it at {usual} for policy {kind}")
 
 
 def with_sampling(description: Mapping[str, Any], sampling: Sampling) -> dict[str, Any]:
@@ -134,7 +200,7 @@ def described_sampling(description: Mapping[str, Any]) -> Sampling:
 def check_fits(description: Mapping[str, Any], envs: gym.vector.VectorEnv[Any, Any, Any]) -> None:
     """Check that a described policy can act in an environment.
 
-    An mlp needs the very observations it was made for; a causal_lm takes contexts of any width.
+    An mlp needs the very observations it was made for; language models take contexts of any width.
 
     Raises:
         ValueError: The spaces or the padding ids differ; says how.
@@ -149,7 +215,7 @@ def check_fits(description: Mapping[str, Any], envs: gym.vector.VectorEnv[Any, A
                 f"{space_from(description[name])}, the environment has {space}"
             )
     pad_id = envs.metadata.get("pad_id")
-    if description["kind"] == "causal_lm" and description["pad_id"] != pad_id:
+    if description["kind"] != "mlp" and description["pad_id"] != pad_id:
         raise ValueError(
             f"the policy was made for padding id {description['pad_id']}, the environment's is "
             f"{pad_id}"
@@ -171,8 +237,12 @@ def build_policy(description: Mapping[str, Any]) -> Policy:
     """
     if description["kind"] == "causal_lm":
         return build_causal_lm(description)
+    if description["kind"] == "seq2seq":
+        return build_seq2seq(description)
     if description["kind"] != "mlp":
-        raise ValueError(f"unknown kind of policy {description['kind']!r}; known: mlp, causal_lm")
+        raise ValueError(
+            f"unknown kind of policy {description['kind']!r}; known: mlp, causal_lm, seq2seq"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(description["seed"])
         return MLPPolicy(
@@ -191,7 +261,7 @@ def build_causal_lm(description: Mapping[str, Any], folder: Path | None = None) 
         folder: Where ``save_pretrained`` wrote its model; None: the model that the description
             names, or a fresh one.
     """
-    from textgym_agents.policies.causal_lm import CausalLMPolicy
+    from textgym_agents.policies.assembly import assemble
     from textgym_agents.policies.models import load_causal_lm, small_gpt2
 
     num_actions = int(description["action_space"]["n"])
@@ -209,7 +279,30 @@ def build_causal_lm(description: Mapping[str, Any], folder: Path | None = None) 
             max_positions=int(width[0]),
             seed=description["seed"],
         )
-    return CausalLMPolicy(
+    return assemble(model, description, sampling=described_sampling(description))
+
+
+def build_seq2seq(description: Mapping[str, Any], folder: Path | None = None) -> Policy:
+    """An encoder-decoder policy.
+
+    Args:
+        description: What it is.
+        folder: See `build_causal_lm`.
+
+    Raises:
+        ValueError: The model named has no encoder.
+    """
+    from textgym_agents.policies.models import load_seq2seq_lm, small_t5
+    from textgym_agents.policies.seq2seq import Seq2SeqPolicy
+
+    num_actions = int(description["action_space"]["n"])
+    source = description["model"] if folder is None else folder
+    if source is not None:
+        model = load_seq2seq_lm(bundled_folder() if source == BUNDLED else source)
+    else:
+        sizes = {name: description[name] for name in FRESH_SIZES}
+        model = small_t5(num_actions, seed=description["seed"], **sizes)
+    return Seq2SeqPolicy(
         model,
         description["pad_id"],
         num_actions=num_actions,

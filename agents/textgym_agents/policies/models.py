@@ -94,9 +94,9 @@ def small_t5(
         num_heads=heads,
         dropout_rate=0.0,
         pad_token_id=vocab_size,
-        decoder_start_token_id=vocab_size,
         eos_token_id=None,
     )
+    config.decoder_start_token_id = vocab_size
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return T5ForConditionalGeneration(config)

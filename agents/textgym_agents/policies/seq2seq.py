@@ -9,27 +9,31 @@ import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.cache_utils import EncoderDecoderCache
 
 from textgym_agents.policies.base import (
     Actions,
-    Contexts,
     Episode,
     Evaluation,
     Observations,
     ObservationStore,
     Policy,
 )
-from textgym_agents.policies.contexts import read_contexts
-from textgym_agents.policies.decoder import check_vocabulary, num_embeddings, output_head
-from textgym_agents.policies.decoder_positions import position_kind, positions_given
-from textgym_agents.policies.masks import flat_masks, legal_actions
-from textgym_agents.policies.packing import padded
+from textgym_agents.policies.computing import Precision
+from textgym_agents.policies.contexts import episode_contexts, read_contexts
+from textgym_agents.policies.decoder import (
+    check_vocabulary,
+    num_embeddings,
+    output_head,
+    zero_linear,
+)
+from textgym_agents.policies.encoder_decoder import EncoderDecoder
+from textgym_agents.policies.masks import first_legal, flat_masks, legal_actions
 from textgym_agents.policies.prompt_split import PromptSplit, PromptStore
+from textgym_agents.policies.reference import frozen_language_model
 from textgym_agents.policies.sampling import Sampling, choose, entropy, gather, process_logits
-from textgym_agents.policies.seq2seq_cache import Layers, Seq2SeqCache
+from textgym_agents.policies.seq2seq_cache import Seq2SeqCache
 
 _IntArray = NDArray[np.int64]
 _BoolArray = NDArray[np.bool_]
@@ -61,6 +65,9 @@ class Seq2SeqPolicy(Policy):
         cache: Keep what was computed between calls of `act`.
         cache_slack: Buffer columns beyond the longest response: more move the buffers less often
             and take more memory.
+        precision: Of matrix products: as the weights are (``fp32``), or ``bf16``.
+        gradient_checkpointing: `evaluate` keeps each layer's input alone for the backward pass
+            and computes the layer again there: less memory, a third more time.
 
     Raises:
         ValueError: If the model is a decoder alone or names no token that starts its decoder, or
@@ -78,27 +85,22 @@ class Seq2SeqPolicy(Policy):
         value_head: bool = True,
         cache: bool = True,
         cache_slack: int = 32,
+        precision: Precision = "fp32",
+        gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        if not getattr(model.config, "is_encoder_decoder", False):
-            raise ValueError(
-                f"{type(model).__name__} has no encoder; use CausalLMPolicy (policy causal_lm), "
-                "or load a model with load_seq2seq_lm"
-            )
         self.model = model
-        self._start_id = _start_id(model)
-        self._max_positions = getattr(model.config, "max_position_embeddings", None)
         self._num_embeddings = num_embeddings(model)
         self.num_actions = self._num_embeddings if num_actions is None else num_actions
         check_vocabulary(self._num_embeddings, self.num_actions)
         self.pad_id = pad_id
         self.sampling = sampling or Sampling()
-        self.value_head: nn.Linear | None = None
-        if value_head:
-            self.value_head = nn.Linear(output_head(model).weight.shape[-1], 1).to(model.device)
-            nn.init.zeros_(self.value_head.weight)
-            nn.init.zeros_(self.value_head.bias)
-        self._positions = position_kind(self._decoder) if cache else None
+        width = int(output_head(model).weight.shape[-1])
+        self.value_head = zero_linear(width).to(model.device) if value_head else None
+        self._passes = EncoderDecoder(
+            model, self.num_actions, precision=precision, recompute=gradient_checkpointing
+        )
+        self._cache_wanted = cache and self._passes.positions is not None
         self._cache_slack = cache_slack
         self._cache: Seq2SeqCache | None = None
         self._cached_weights: tuple[tuple[int, int], ...] = ()
@@ -147,10 +149,11 @@ class Seq2SeqPolicy(Policy):
         if isinstance(space, gym.spaces.Dict):
             space = space["input_ids"]
         width = int((space.shape or (1,))[0])
-        if self._max_positions is not None and width > 2 * self._max_positions:
+        most = self._passes.max_positions
+        if most is not None and width > 2 * most:
             raise ValueError(
                 f"a context of {width:,} tokens exceeds the model's max_position_embeddings="
-                f"{self._max_positions:,} in its prompt or its response"
+                f"{most:,} in its prompt or its response"
             )
 
     def train(self, mode: bool = True) -> Seq2SeqPolicy:
@@ -162,6 +165,11 @@ class Seq2SeqPolicy(Policy):
     def clear_cache(self) -> None:
         """Forget what was encoded and decoded, as after a change of weights."""
         self._cached_weights = ()
+
+    def reference(self) -> Seq2SeqPolicy:
+        """A frozen policy with the present distribution; see `Policy.reference`."""
+        self._cache = None  # It need not be copied.
+        return frozen_language_model(self)
 
     def make_store(self, num_envs: int) -> ObservationStore:
         """A store of O(tokens) memory an episode: `Contexts`. Every slot's next is a prompt."""
@@ -195,7 +203,7 @@ class Seq2SeqPolicy(Policy):
         mask = legal_actions(action_masks, active, self.num_actions, self.device)
         prompts = self._prompts(tokens, lengths, active, prompt_lengths)
         if not active.any():
-            return _arbitrary(mask, len(tokens))
+            return first_legal(mask, len(tokens))
         hidden, logits = self._last_tokens(tokens, lengths, prompts, active)
         log_probs = process_logits(logits, self.sampling, mask)
         actions = choose(log_probs, generator, deterministic)
@@ -240,11 +248,11 @@ class Seq2SeqPolicy(Policy):
 
     def _distributions(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor, Tensor]:
         """Hidden states ``[M, H]``, log-probabilities ``[M, V]``, actions ``[M]``."""
-        contexts = [_contexts(episode) for episode in episodes]
+        contexts = [episode_contexts(episode) for episode in episodes]
         ends = [int(context.lengths[0]) for context in contexts]
         steps = [context.lengths - end for context, end in zip(contexts, ends, strict=True)]
         self._check_positions(max(ends), 1 + max(int(step[-1]) for step in steps))
-        hidden, logits = self._whole(
+        hidden, logits = self._passes.whole(
             [context.tokens[:end] for context, end in zip(contexts, ends, strict=True)],
             [context.tokens[end:] for context, end in zip(contexts, ends, strict=True)],
             steps,
@@ -282,25 +290,26 @@ class Seq2SeqPolicy(Policy):
         return prompts
 
     def _check_positions(self, prompt: int, response: int) -> None:
+        most = self._passes.max_positions
         for name, length in (("prompt", prompt), ("response, with the start token,", response)):
-            if self._max_positions is not None and length > self._max_positions:
+            if most is not None and length > most:
                 raise ValueError(
                     f"a {name} of {length:,} tokens exceeds the model's max_position_embeddings="
-                    f"{self._max_positions:,}; lower max_prompt_tokens or max_new_tokens of the "
-                    "environment, or take a model with more positions"
+                    f"{most:,}; lower max_prompt_tokens or max_new_tokens of the environment, or "
+                    "take a model with more positions"
                 )
 
     def _last_tokens(
         self, tokens: _IntArray, lengths: _IntArray, prompts: _IntArray, active: _BoolArray
     ) -> tuple[Tensor, Tensor]:
         """Hidden states ``[N, H]`` and logits ``[N, V]`` after each active context, else 0."""
-        if self._positions is not None:
+        if self._cache_wanted:
             cache = self._fresh_cache(len(tokens))
             slots, hidden, logits = cache.step(tokens, lengths, prompts, active)
         else:
             slots = np.flatnonzero(active)
             ends = [(int(prompts[slot]), int(lengths[slot])) for slot in slots]
-            hidden, logits = self._whole(
+            hidden, logits = self._passes.whole(
                 [tokens[slot, :end] for slot, (end, _) in zip(slots, ends, strict=True)],
                 [tokens[slot, end:last] for slot, (end, last) in zip(slots, ends, strict=True)],
                 [np.array([last - end]) for end, last in ends],
@@ -317,109 +326,23 @@ class Seq2SeqPolicy(Policy):
         """The cache, emptied if the weights or the number of slots have changed."""
         parameters = list(self.model.parameters())  # anew: loading may have put others there
         weights = tuple([(p._version, p.data_ptr()) for p in parameters])
-        cache, first = self._cache, parameters[0]
-        if cache is None or cache.layout != (num_slots, first.dtype, first.device):
+        cache, dtype, device = self._cache, self._passes.dtype, self.device
+        if cache is None or cache.layout != (num_slots, dtype, device):
             cache = self._cache = Seq2SeqCache(
-                self._encode,
-                self._decode,
-                start_id=self._start_id,
-                num_layers=_num_decoder_layers(self.model),
+                self._passes.encode,
+                self._passes.decode,
+                start_id=self._passes.start_id,
+                num_layers=self._passes.num_layers,
                 num_slots=num_slots,
                 slack=self._cache_slack,
-                relative=self._positions == "relative",
-                dtype=first.dtype,
-                device=first.device,
+                relative=self._passes.positions == "relative",
+                dtype=dtype,
+                device=device,
             )
         elif weights != self._cached_weights:
             cache.clear()
         self._cached_weights = weights
         return cache
-
-    def _encode(self, prompts: Sequence[_IntArray]) -> Layers:
-        """What the decoder attends to of each prompt; it makes that at its start token."""
-        states, mask = self._states(prompts)
-        start = torch.full((len(prompts), 1), self._start_id, device=self.device)
-        output = self._decoder(
-            input_ids=start,
-            encoder_hidden_states=states,
-            encoder_attention_mask=mask,
-            use_cache=True,
-        )
-        layers = output.past_key_values.cross_attention_cache.layers
-        return [(layer.keys, layer.values) for layer in layers]
-
-    def _decode(
-        self,
-        ids: Tensor,
-        positions: Tensor,
-        key_positions: Tensor | None,
-        mask: Tensor,
-        cache: EncoderDecoderCache,
-        prompt_mask: Tensor,
-        select: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
-        if self._max_positions is not None:  # Those of padding may lie beyond.
-            positions = positions.clamp(max=self._max_positions - 1)
-        with positions_given(self._decoder, positions, key_positions):
-            return self._forward(
-                select,
-                encoder_outputs=(prompt_mask,),  # All that is read of it is in the cache.
-                attention_mask=prompt_mask,
-                decoder_input_ids=ids,
-                decoder_attention_mask=mask,
-                past_key_values=cache,
-                use_cache=True,
-            )
-
-    def _whole(
-        self,
-        prompts: Sequence[_IntArray],
-        responses: Sequence[_IntArray],
-        steps: Sequence[_IntArray],
-    ) -> tuple[Tensor, Tensor]:
-        """Hidden states and logits after so many (``steps``) tokens of each response."""
-        unique: dict[bytes, int] = {}
-        source = [unique.setdefault(prompt.tobytes(), len(unique)) for prompt in prompts]
-        firsts = [prompts[source.index(number)] for number in range(len(unique))]
-        states, mask = self._states(firsts)
-        start = np.array([self._start_id])
-        ids = padded([np.concatenate([start, response]) for response in responses])
-        at = np.concatenate([row * ids.shape[1] + step for row, step in enumerate(steps)])
-        where = self._tensor(np.array(source))
-        return self._forward(
-            self._tensor(at),
-            encoder_outputs=(states[where],),
-            attention_mask=mask[where],
-            decoder_input_ids=self._tensor(ids),
-            decoder_attention_mask=torch.ones(ids.shape, dtype=torch.int64, device=self.device),
-            use_cache=False,
-        )
-
-    def _states(self, prompts: Sequence[_IntArray]) -> tuple[Tensor, Tensor]:
-        """The encoder's last hidden states ``[P, L, H]`` and the mask ``[P, L]`` of prompts."""
-        ids = padded(prompts)
-        lengths = np.array([len(prompt) for prompt in prompts])
-        mask = self._tensor((np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64))
-        encoder = self.model.get_encoder()  # type: ignore[no-untyped-call]
-        states: Tensor = encoder(input_ids=self._tensor(ids), attention_mask=mask).last_hidden_state
-        return states, mask
-
-    def _forward(self, select: Tensor | None, **inputs: Any) -> tuple[Tensor, Tensor]:
-        """The decoder's last hidden states ``[M, H]`` and logits at the selected tokens.
-
-        What the model does to its decoder's output (scaling, head, bias) it does to those alone.
-        """
-        hidden: list[Tensor] = []
-
-        def choose_output(_: nn.Module, __: Any, output: Any) -> Any:
-            states = output.last_hidden_state.flatten(0, 1)
-            hidden.append(states if select is None else states[select])
-            output.last_hidden_state = hidden[0][None]
-            return output
-
-        with self._decoder.register_forward_hook(choose_output):
-            logits: Tensor = self.model(**inputs, return_dict=True).logits
-        return hidden[0], logits[0, :, : self.num_actions]
 
     def _values(self, hidden: Tensor) -> Tensor:
         if self.value_head is None:
@@ -427,48 +350,5 @@ class Seq2SeqPolicy(Policy):
         values: Tensor = self.value_head(hidden.to(self.value_head.weight.dtype)).squeeze(-1)
         return values.float()
 
-    @property
-    def _decoder(self) -> nn.Module:
-        decoder: nn.Module = self.model.get_decoder()  # type: ignore[no-untyped-call]
-        return decoder
-
     def _tensor(self, array: _IntArray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-
-
-def _start_id(model: PreTrainedModel) -> int:
-    """The token that the decoder starts with."""
-    for config in (model.config, model.generation_config):
-        start = getattr(config, "decoder_start_token_id", None)
-        if start is not None:
-            return int(start)
-    raise ValueError(
-        f"the config of {type(model).__name__} names no decoder_start_token_id; set it to the id "
-        "that the model's decoder was trained to start with"
-    )
-
-
-def _num_decoder_layers(model: PreTrainedModel) -> int:
-    """T5 counts its decoder's layers under one name, BART under another."""
-    for name in ("num_decoder_layers", "decoder_layers"):
-        if getattr(model.config, name, None) is not None:
-            return int(getattr(model.config, name))
-    return int(model.config.num_hidden_layers)
-
-
-def _contexts(episode: Episode) -> Contexts:
-    if not isinstance(episode.observations, Contexts):
-        raise ValueError(
-            "a language-model policy evaluates episodes that its own store kept (Contexts), got "
-            f"observations of type {type(episode.observations).__name__}"
-        )
-    return episode.observations
-
-
-def _arbitrary(mask: Tensor | None, num_envs: int) -> Actions:
-    """The first legal action in every slot."""
-    actions = np.zeros(num_envs, np.int64)
-    if mask is not None:
-        actions = mask.int().argmax(dim=1).cpu().numpy()
-    zeros = np.zeros(num_envs, np.float32)
-    return Actions(actions, zeros, zeros)

@@ -8,7 +8,7 @@ the same to the cache only if their prompts are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer, EncoderDecoderCache
 
 from textgym_agents.policies.context_cache import ContextCache
+from textgym_agents.policies.kv_cache import Write
 
 _IntArray = NDArray[np.int64]
 _BoolArray = NDArray[np.bool_]
@@ -147,7 +148,9 @@ class EncodedPrompts:
                 buffer[target, :, :width] = state[at]
         shown = np.arange(self._mask.shape[1]) < lengths[source, None]
         mask = self._mask.new_zeros(shown.shape)
-        self._mask[target] = mask.masked_fill_(~torch.from_numpy(shown).to(self._device), self._never)
+        self._mask[target] = mask.masked_fill_(
+            ~torch.from_numpy(shown).to(self._device), self._never
+        )
         self.numbers[slots] = self._next_number + source
         self._next_number += len(prompts)
 
@@ -253,12 +256,12 @@ class Seq2SeqCache:
         self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Cache, select: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """What the `ContextCache` calls: the decoder, with the prompts of the batch's slots."""
-        write = cache.layers[0].write
+        layer: Any = cache.layers[0]
+        write: Write = layer.write
         rows = np.arange(len(ids))
-        if write.source is not None:
-            rows[write.source.cpu().numpy()] = write.rows.cpu().numpy()
-        elif write.rows is not None:
-            rows = write.rows.cpu().numpy()
+        if write.rows is not None:
+            source = slice(None) if write.source is None else write.source.cpu().numpy()
+            rows[source] = write.rows.cpu().numpy()
         prompts, prompt_mask = self._prompts.rows(self._responses.slots[rows])
         key_positions = None
         if self._relative:
@@ -277,9 +280,9 @@ class Seq2SeqCache:
 
 def _as_cache(layers: Layers, width: int) -> Cache:
     """Keys and values as attention across to the encoder takes them."""
-    parts = []
+    parts: list[Any] = []
     for keys, values in layers:
-        layer = DynamicLayer()
+        layer = DynamicLayer()  # type: ignore[no-untyped-call]
         layer.keys, layer.values = keys[:, :, :width], values[:, :, :width]
         layer.is_initialized = True
         parts.append(layer)

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from textgym_agents.policies import Policy
-from textgym_agents.policies.construction import build_causal_lm, build_policy
+from textgym_agents.policies.construction import build_causal_lm, build_policy, build_seq2seq
 
 WEIGHTS = "policy.safetensors"
 MODEL = "model"
@@ -46,7 +46,7 @@ def load_policy(description: Mapping[str, Any], folder: Path) -> Policy:
         ValueError: A file is damaged, or does not fit the description.
     """
     path = folder / WEIGHTS
-    if description["kind"] != "causal_lm":
+    if description["kind"] == "mlp":
         policy = build_policy(description)
         load_tensors(policy, read_tensors(path), path)
         return policy
@@ -56,7 +56,8 @@ def load_policy(description: Mapping[str, Any], folder: Path) -> Policy:
             f"the checkpoint lacks {MODEL}/config.json or {MODEL}/*.safetensors: {folder}"
         )
     weights = {name: tensor for file in files for name, tensor in read_tensors(file).items()}
-    policy = build_causal_lm(description, folder / MODEL)
+    build = build_seq2seq if description["kind"] == "seq2seq" else build_causal_lm
+    policy = build(description, folder / MODEL)
     own = {f"model.{name}": tensor for name, tensor in weights.items()}
     load_tensors(policy, {**read_tensors(path), **own}, path)
     return policy
