@@ -11,6 +11,7 @@ from textgym_agents.policies.causal_lm import CausalLMPolicy
 from textgym_agents.policies.critic import Critic
 from textgym_agents.policies.lora import add_adapter, has_adapter, merged
 
+
 def assemble(
     model: PreTrainedModel, description: Mapping[str, Any], **kwargs: Any
 ) -> CausalLMPolicy:
@@ -41,7 +42,7 @@ def assemble(
     pad_id = description["pad_id"]
     critic = None
     if description.get("critic") == "separate":
-        critic = Critic(model, pad_id, **computed)
+        critic = Critic(model, **computed)
     return CausalLMPolicy(
         model,
         pad_id,

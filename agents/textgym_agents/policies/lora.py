@@ -69,8 +69,8 @@ def add_adapter(
 
 def base_name(model: PreTrainedModel) -> str | None:
     """The name of the model below the adapter, None where it has none and must be saved."""
-    name: str | None = model.peft_config["default"].base_model_name_or_path
-    return name
+    name = model.peft_config["default"].base_model_name_or_path
+    return None if name is None else str(name)
 
 
 def has_adapter(model: torch.nn.Module) -> bool:

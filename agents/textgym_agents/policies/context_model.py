@@ -1,0 +1,249 @@
+"""Runs a decoder over contexts: token by token with a cache, or whole episodes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
+
+from textgym_agents.policies.base import Contexts
+from textgym_agents.policies.computing import (
+    Precision,
+    compute_dtype,
+    computing,
+    recomputable_layers,
+)
+from textgym_agents.policies.context_cache import ContextCache
+from textgym_agents.policies.decoder import output_head, supports_cache
+from textgym_agents.policies.packing import (
+    PromptCache,
+    SharedPrompts,
+    following_mask,
+    padded,
+    share_prompts,
+    tight_chunks,
+)
+
+_IntArray = NDArray[np.int64]
+
+
+class ContextModel:
+    """What a policy and its critic compute of contexts with a decoder.
+
+    Args:
+        model: A transformers decoder with a linear head.
+        cache: Keep keys and values between calls of `last_tokens`; see `CausalLMPolicy`.
+        cache_slack: Buffer columns beyond the longest context.
+        precision: Of matrix products, keys and values.
+        gradient_checkpointing: Compute layers again in the backward pass.
+
+    Raises:
+        ValueError: The head is not linear, or no layer can be computed again.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        cache: bool = True,
+        cache_slack: int = 32,
+        precision: Precision = "fp32",
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        config = model.config.get_text_config(decoder=True)
+        self.model = model
+        self.hidden_size = int(output_head(model).weight.shape[-1])
+        self._num_layers = int(config.num_hidden_layers)
+        self._max_positions = getattr(config, "max_position_embeddings", None)
+        self._precision: Precision = precision
+        self._recompute = gradient_checkpointing and bool(recomputable_layers(model))
+        self._cache_wanted = cache
+        self._cache_slack = cache_slack
+        self._cache: ContextCache | None = None
+        self._cached_weights: tuple[tuple[int, int], ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:  # copies begin without keys and values
+        return {**self.__dict__, "_cache": None, "_cached_weights": ()}
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the parameters."""
+        return self.model.device
+
+    def clear_cache(self) -> None:
+        """Forget all keys and values, and free their memory."""
+        self._cache = None
+
+    def last_tokens(
+        self, tokens: _IntArray, lengths: _IntArray, active: NDArray[np.bool_]
+    ) -> tuple[_IntArray, Tensor, Tensor]:
+        """Compute the last token of every active context.
+
+        Args:
+            tokens: int64 ``[N, W]``, right-padded with any id that the model embeds.
+            lengths: int64 ``[N]``, at least 1 where active.
+            active: bool ``[N]``, at least one True.
+
+        Returns:
+            Slots, int64 ``[R]``, every active one among them, and their hidden states ``[R, H]``
+            and logits ``[R, V]``; meaningless in slots that are not active.
+        """
+        if self._cache_wanted and supports_cache(self.model, tokens.shape[1]):
+            return self._fresh_cache(tokens).step(tokens, lengths, active)
+        slots = np.flatnonzero(active)
+        width = int(lengths[slots].max())
+        last = np.arange(len(slots)) * width + lengths[slots] - 1
+        return slots, *self._whole(self._tensor(tokens[slots, :width]), self._tensor(last))
+
+    def steps(self, contexts: Sequence[Contexts]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+        """Compute episodes with gradients, those of similar lengths together.
+
+        A prompt that several episodes begin with goes through the model once (not under gradient
+        checkpointing, where the prompts' layers could not be computed again on their own).
+
+        Yields:
+            Indices into ``contexts``, each of them once altogether, and the hidden states ``[M,
+            H]`` and logits ``[M, V]`` at these episodes' steps, one episode after another.
+
+        Raises:
+            ValueError: A context is longer than the model's positions.
+        """
+        width = max(len(context.tokens) for context in contexts)
+        self.check_length(width)
+        shared = None
+        recompute = self._recompute and torch.is_grad_enabled()
+        if supports_cache(self.model, width) and not recompute:
+            shared = share_prompts(contexts)
+        starts = np.zeros(len(contexts), np.int64)
+        cache = None
+        if shared is not None:
+            cache = self._prompt_cache(shared)
+            starts = np.array([len(shared.prompts[source]) for source in shared.source])
+        chunks = tight_chunks(np.array([len(c.tokens) for c in contexts]) - starts)
+        for chunk in chunks:
+            ids = padded([contexts[i].tokens[starts[i] :] for i in chunk])
+            at = [contexts[i].lengths - 1 - starts[i] for i in chunk]
+            steps = np.concatenate([row * ids.shape[1] + step for row, step in enumerate(at)])
+            if shared is None or cache is None:
+                yield chunk, *self._whole(self._tensor(ids), self._tensor(steps))
+            else:
+                source = shared.source[chunk]
+                yield chunk, *self._following(cache, ids, source, starts[chunk], steps)
+
+    def _prompt_cache(self, shared: SharedPrompts) -> PromptCache:
+        """Keys and values of the distinct prompts."""
+        ids = self._tensor(padded(shared.prompts))
+        cache = PromptCache(self._num_layers)
+        nothing = torch.zeros(0, dtype=torch.int64, device=self.device)
+        inputs = {"attention_mask": torch.ones_like(ids), "past_key_values": cache.cache}
+        self._forward(nothing, input_ids=ids, use_cache=True, **inputs)
+        return cache
+
+    def _following(
+        self,
+        cache: PromptCache,
+        ids: _IntArray,
+        source: _IntArray,
+        starts: _IntArray,
+        at: _IntArray,
+    ) -> tuple[Tensor, Tensor]:
+        """Hidden states and logits at tokens that follow the prompts in the cache."""
+        width = int(starts.max())
+        cache.follow(self._tensor(source), width)
+        lengths = self._tensor(starts)
+        dtype = compute_dtype(self.model, self._precision)
+        return self._step(
+            self._tensor(ids),
+            lengths[:, None] + torch.arange(ids.shape[1], device=self.device),
+            following_mask(lengths, width, ids.shape[1], dtype),
+            cache.cache,
+            self._tensor(at),
+        )
+
+    def _tensor(self, array: _IntArray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+    def _fresh_cache(self, tokens: _IntArray) -> ContextCache:
+        """The cache, emptied if the weights or the shape of the observations have changed."""
+        parameters = list(self.model.parameters())  # anew: loading may have put others there
+        weights = tuple([(p._version, p.data_ptr()) for p in parameters])
+        cache, dtype = self._cache, compute_dtype(self.model, self._precision)
+        if cache is None or cache.layout != (*tokens.shape, dtype, self.device):
+            cache = self._cache = ContextCache(
+                self._step,
+                num_layers=self._num_layers,
+                num_slots=tokens.shape[0],
+                width=tokens.shape[1],
+                slack=self._cache_slack,
+                dtype=dtype,
+                device=self.device,
+            )
+        elif weights != self._cached_weights:
+            cache.clear()
+        self._cached_weights = weights
+        return cache
+
+    def _step(
+        self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Cache, select: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        return self._forward(
+            select,
+            input_ids=ids,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+        )
+
+    def _whole(self, ids: Tensor, select: Tensor) -> tuple[Tensor, Tensor]:
+        """Right-padded contexts ``[B, L]``: causal attention alone keeps the padding out."""
+        return self._forward(
+            select, input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False
+        )
+
+    def _forward(self, select: Tensor | None, **inputs: Any) -> tuple[Tensor, Tensor]:
+        """Hidden states ``[M, H]`` and logits ``[M, V]`` at the selected tokens.
+
+        The head is applied there alone, by choosing its input; the model's own forward goes on
+        to do what it does to logits (scaling, soft caps).
+        """
+        hidden: list[Tensor] = []
+
+        def choose_input(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor]:
+            states = arguments[0].reshape(1, -1, arguments[0].shape[-1])
+            if select is not None:
+                states = states[:, select]
+            hidden.append(states[0])
+            return (states,)
+
+        taking = output_head(self.model).register_forward_pre_hook(choose_input)
+        with taking, computing(self.model, self._precision, self._recompute):
+            logits: Tensor = self.model(**inputs, return_dict=True).logits
+        return hidden[0], logits[0]
+
+    def check_length(self, length: int) -> None:
+        """Check that the model has a position for every token of a context so long.
+
+        Raises:
+            ValueError: It has fewer; names both numbers.
+        """
+        if self._max_positions is not None and length > self._max_positions:
+            raise ValueError(
+                f"a context of {length:,} tokens exceeds the model's "
+                f"max_position_embeddings={self._max_positions:,}; lower max_prompt_tokens or "
+                "max_new_tokens of the environment, or take a model with more positions"
+            )
+
+
+def in_slots(rows: Tensor, slots: _IntArray, num_slots: int) -> Tensor:
+    """Rows ``[R, ...]`` at their slots (int64 ``[R]``) of ``[num_slots, ...]``, 0 elsewhere."""
+    if len(slots) == num_slots:
+        return rows
+    where = torch.from_numpy(slots).to(rows.device)
+    return rows.new_zeros((num_slots, *rows.shape[1:])).index_copy_(0, where, rows)
