@@ -342,7 +342,7 @@ class PPO(Algorithm[PPOConfig]):
         metrics: defaultdict[str, float] = defaultdict(float)
         self.optimizer.zero_grad(set_to_none=True)
         for part in parts:
-            evaluation = self.policy.evaluate(part.episodes)
+            evaluation = self.behaviour.evaluate(part.episodes)
             terms = self._terms(evaluation, replace(batch, advantages=advantages), part.steps)
             torch.autograd.backward(terms["loss"].sum() / len(steps))
             sums = torch.stack([term.detach().sum() for term in terms.values()]).tolist()

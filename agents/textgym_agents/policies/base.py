@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from textgym_agents.policies.sampling import Sampling
+
 Observations: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]]
 """A batch of observations: an array ``[N, *obs]``, or a mapping of such arrays (a Dict space)."""
 
@@ -166,7 +168,12 @@ class Policy(nn.Module, ABC):
     `act` chooses actions in a vector environment; `evaluate` gives the same distribution's
     log-probabilities of stored episodes with gradients. Both work with any `Episode` and any
     observations that the policy's own store keeps.
+
+    Attributes:
+        sampling: How logits become the distribution.
     """
+
+    sampling: Sampling
 
     @abstractmethod
     def act(

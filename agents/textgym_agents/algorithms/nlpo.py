@@ -1,0 +1,184 @@
+"""NLPO (Ramamurthy et al. 2022): PPO among the actions that an older self finds likely."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from textgym_agents.algorithms.checks import require
+from textgym_agents.algorithms.ppo import PPO, PPOConfig
+from textgym_agents.policies import (
+    Actions,
+    Episode,
+    Evaluation,
+    Observations,
+    ObservationStore,
+    Policy,
+    Sampling,
+)
+from textgym_agents.policies.reference import own_tensors
+
+_MASK, _AGE = "mask_policy.", "mask_age"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NLPOConfig(PPOConfig):
+    """NLPO: PPO whose actions stay in the top-p nucleus of a copy of the policy, renewed at times.
+
+    All else is as in PPO.
+    """
+
+    # Probability that the actions left to choose from reach together under the masking policy,
+    # above 0 to 1. Lower: fewer actions, a smaller problem that may lack the right answer. 1: all
+    # actions, which is PPO.
+    mask_top_p: float = 0.9
+
+    # Updates after which the masking policy becomes a copy of the policy. Lower: the mask follows
+    # the policy, at 1 closely. Higher: it holds the policy near what it was.
+    mask_interval: int = 20
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require("mask_top_p", self.mask_top_p, above=0, most=1)
+        require("mask_interval", self.mask_interval, least=1)
+
+
+class NLPO(PPO):
+    """Natural language policy optimization (Ramamurthy et al. 2022, arXiv 2210.01241, algorithm 1).
+
+    At each step the actions are restricted to the nucleus of a masking policy pi_psi: the most
+    probable ones whose probability reaches ``mask_top_p`` together. Others have probability 0; the
+    policy pi_theta is normalised over those left. pi_psi is a copy of pi_theta, renewed after every
+    ``mask_interval`` updates, so that the set of actions is learned, too, but more slowly. The rest
+    is `PPO`, whose ratios, entropy and gradient are of the restricted policy here: it is the one
+    that acts. Evaluation is of pi_theta by itself.
+
+    Good for large vocabularies, of which few tokens make sense at a step: exploration is among
+    those. It costs the masking policy's forward pass beside each of the policy's, and its weights.
+    """
+
+    def __init__(self, policy: Policy, config: NLPOConfig) -> None:
+        super().__init__(policy, config)
+        self._interval = config.mask_interval
+        self._age = 0  # Updates since the masking policy was copied.
+        self._restricted = RestrictedPolicy(policy, config.mask_top_p)
+
+    @property
+    def behaviour(self) -> RestrictedPolicy:
+        """The policy, restricted to the actions that the masking policy leaves."""
+        return self._restricted
+
+    def update(
+        self,
+        episodes: Sequence[Episode],
+        progress: float = 0.0,
+        rng: np.random.Generator | None = None,
+    ) -> dict[str, float]:
+        """Update as PPO does, then renew the masking policy if it is time; see `PPO.update`.
+
+        Returns:
+            PPO's metrics, and ``mask_age``: for how many updates the masking policy, as it was in
+            this one, had been there before.
+        """
+        metrics = super().update(episodes, progress, rng)
+        metrics["mask_age"] = self._age
+        self._age += 1
+        if self._age == self._interval:
+            self._restricted.renew()
+            self._age = 0
+        return metrics
+
+    def state(self) -> dict[str, Tensor]:
+        """PPO's state, the masking policy's weights and its age."""
+        weights = own_tensors(self._restricted.masking, self.policy)
+        return {
+            **super().state(),
+            **{_MASK + name: tensor for name, tensor in weights.items()},
+            _AGE: torch.tensor(self._age),
+        }
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave; see `Algorithm.load_state`."""
+        super().load_state(tensors)
+        self._age = int(tensors[_AGE])
+        weights = {k.removeprefix(_MASK): v for k, v in tensors.items() if k.startswith(_MASK)}
+        self._restricted.masking.load_state_dict(weights, strict=False)
+
+
+class RestrictedPolicy(Policy):
+    """A policy among the actions in the nucleus of an older copy of itself.
+
+    Args:
+        policy: Chooses; may go on learning.
+        top_p: Probability that the actions left reach together.
+
+    Attributes:
+        masking: The copy. Its distribution is its nucleus: 0 outside, of all legal actions for a
+            ``top_p`` of 1.
+    """
+
+    def __init__(self, policy: Policy, top_p: float) -> None:
+        super().__init__()
+        self._policy = policy
+        shared = {id(p): p for p in policy.parameters() if not p.requires_grad}
+        self.masking = copy.deepcopy(policy, {**shared, id(getattr(policy, "critic", None)): None})
+        self.masking.requires_grad_(False)
+        self.masking.sampling = Sampling(temperature=policy.sampling.temperature, top_p=top_p)
+
+    @torch.no_grad()
+    def renew(self) -> None:
+        """Give the masking policy the weights that the policy has now."""
+        present = self._policy.state_dict()
+        for name, tensor in self.masking.state_dict().items():
+            tensor.copy_(present[name])
+
+    def act(
+        self,
+        observations: Observations,
+        *,
+        action_masks: NDArray[np.bool_] | None = None,
+        active: NDArray[np.bool_] | None = None,
+        generator: torch.Generator | None = None,
+        deterministic: bool = False,
+    ) -> Actions:
+        """Choose one of the actions left; see `Policy.act`."""
+        if active is None or active.any():
+            likely = self.masking.step_log_probs(
+                observations, action_masks=action_masks, active=active
+            )
+            action_masks = torch.isfinite(likely).cpu().numpy()
+        return self._policy.act(
+            observations,
+            action_masks=action_masks,
+            active=active,
+            generator=generator,
+            deterministic=deterministic,
+        )
+
+    def evaluate(self, episodes: Sequence[Episode]) -> Evaluation:
+        """Evaluate the restricted distribution; see `Policy.evaluate`.
+
+        The masks are computed anew: a batch's would take a byte for each action at each step. An
+        action that was taken counts as left, should rounding have moved it over the edge.
+        """
+        return self._policy.evaluate(self.restricted(episodes))
+
+    def restricted(self, episodes: Sequence[Episode]) -> list[Episode]:
+        """The episodes with the masks of the actions left in their ``action_masks``."""
+        with torch.no_grad():
+            masks = torch.isfinite(self.masking.episode_log_probs(episodes)).cpu().numpy()
+        ends = np.cumsum([episode.num_steps for episode in episodes])[:-1]
+        return [
+            replace(episode, action_masks=mask)
+            for episode, mask in zip(episodes, np.split(masks, ends), strict=True)
+        ]
+
+    def make_store(self, num_envs: int) -> ObservationStore:
+        """The policy's own store."""
+        return self._policy.make_store(num_envs)
