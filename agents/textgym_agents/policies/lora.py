@@ -137,6 +137,12 @@ def named_in_model(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
+def base_names(model: PreTrainedModel) -> dict[str, str]:
+    """Names of the weights below the adapter: those they have without it to those they have."""
+    names = [name for name in model.state_dict() if ".lora_" not in name]
+    return {name.replace(".base_layer.", "."): name for name in names}
+
+
 def save_adapter_config(model: PreTrainedModel, folder: Path) -> None:
     """Write ``adapter_config.json``, by which peft can put the adapter onto its base."""
     model.peft_config["default"].save_pretrained(folder)

@@ -13,16 +13,20 @@ from safetensors.torch import load_file, save_file
 
 from textgym_agents.policies import Policy
 from textgym_agents.policies.construction import build_causal_lm, build_policy, build_seq2seq
+from textgym_agents.policies.reference import own_tensors
 
 WEIGHTS = "policy.safetensors"
 MODEL = "model"
+ADAPTER = "adapter"
 
 
 def save_policy(policy: Policy, folder: Path) -> None:
     """Write a policy's weights into an existing folder.
 
     A language model goes to ``model/`` in Hugging Face's format, and what the policy has besides
-    (its value head) to ``policy.safetensors``; any other policy goes there whole.
+    (its value head, a separate critic) to ``policy.safetensors``; any other policy goes there
+    whole. A LoRA adapter goes to ``adapter/`` in peft's format; the model below it never changes,
+    and is written unless it has a name to load it by again.
 
     Raises:
         OSError: A file cannot be written, as on a full disk.
@@ -30,12 +34,24 @@ def save_policy(policy: Policy, folder: Path) -> None:
     own = policy.state_dict()
     model = getattr(policy, "model", None)
     if model is not None:
-        from textgym_agents.policies.models import quiet
-
-        with quiet(), _writing(folder / MODEL):
-            model.save_pretrained(folder / MODEL)
-        own = {name: value for name, value in own.items() if not name.startswith("model.")}
+        _save_model(model, folder)
+        own = own_tensors(policy, besides=model)
     write_tensors({name: value.contiguous() for name, value in own.items()}, folder / WEIGHTS)
+
+
+def _save_model(model: Any, folder: Path) -> None:
+    from textgym_agents.policies import lora
+    from textgym_agents.policies.models import quiet
+
+    if lora.has_adapter(model):
+        (folder / ADAPTER).mkdir()
+        write_tensors(lora.adapter_tensors(model), folder / ADAPTER / lora.ADAPTER_WEIGHTS)
+        lora.save_adapter_config(model, folder / ADAPTER)
+        if lora.base_name(model) is not None:
+            return
+        model = lora.base_model(model)
+    with quiet(), _writing(folder / MODEL):
+        model.save_pretrained(folder / MODEL)
 
 
 def load_policy(description: Mapping[str, Any], folder: Path) -> Policy:
@@ -50,17 +66,42 @@ def load_policy(description: Mapping[str, Any], folder: Path) -> Policy:
         policy = build_policy(description)
         load_tensors(policy, read_tensors(path), path)
         return policy
-    files = sorted((folder / MODEL).glob("*.safetensors"))
-    if not files or not (folder / MODEL / "config.json").is_file():
-        raise FileNotFoundError(
-            f"the checkpoint lacks {MODEL}/config.json or {MODEL}/*.safetensors: {folder}"
-        )
-    weights = {name: tensor for file in files for name, tensor in read_tensors(file).items()}
+    if description.get("lora") is not None:
+        return _load_adapted(description, folder)
+    weights = _read_model(folder)
     build = build_seq2seq if description["kind"] == "seq2seq" else build_causal_lm
     policy = build(description, folder / MODEL)
     own = {f"model.{name}": tensor for name, tensor in weights.items()}
     load_tensors(policy, {**read_tensors(path), **own}, path)
     return policy
+
+
+def _load_adapted(description: Mapping[str, Any], folder: Path) -> Policy:
+    """A policy with an adapter: on the model in the folder, or on the one that it names."""
+    from textgym_agents.policies import lora
+
+    named = description["lora"]["base"] is not None
+    weights = {} if named else _read_model(folder)
+    adapter = lora.named_in_model(read_tensors(folder / ADAPTER / lora.ADAPTER_WEIGHTS))
+    policy = build_causal_lm(description, None if named else folder / MODEL)
+    model: Any = policy.model
+    names = lora.base_names(model)
+    if named:
+        weights = {name: model.state_dict()[name] for name in names.values()}
+    own = {names.get(name, name): tensor for name, tensor in weights.items()} | adapter
+    path = folder / WEIGHTS
+    inside = {f"model.{name}": tensor for name, tensor in own.items()}
+    load_tensors(policy, {**read_tensors(path), **inside}, path)
+    return policy
+
+
+def _read_model(folder: Path) -> dict[str, torch.Tensor]:
+    files = sorted((folder / MODEL).glob("*.safetensors"))
+    if not files or not (folder / MODEL / "config.json").is_file():
+        raise FileNotFoundError(
+            f"the checkpoint lacks {MODEL}/config.json or {MODEL}/*.safetensors: {folder}"
+        )
+    return {name: tensor for file in files for name, tensor in read_tensors(file).items()}
 
 
 def load_tensors(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
