@@ -32,7 +32,7 @@ def assemble(
             adapter["rank"],
             alpha=adapter["alpha"],
             targets=adapter["targets"],
-            seed=description["seed"],
+            seed=adapter["seed"],
             base=adapter["base"],
         )
     computed = {

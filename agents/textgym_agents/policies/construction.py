@@ -155,20 +155,28 @@ def describe_policy(
             described["model"] = BUNDLED
         described |= {name: sizes[name] or usual for name, usual in FRESH_SIZES.items()}
     if kind == "causal_lm":
-        described |= _describe_parts(config, described["model"])
+        named = described["model"] is not None and not Path(described["model"]).is_dir()
+        described |= describe_parts(config, described["model"] if named else None, seed)
     else:
-        _refuse_parts(config, kind)
+        refuse_parts(config, kind)
     return with_sampling(described, config.sampling())
 
 
-def _describe_parts(config: PolicyConfig, model: str | None) -> dict[str, Any]:
-    """What a causal_lm has besides its base model, and how it computes."""
-    named = model is not None and not Path(model).is_dir()  # a folder may be moved
+def describe_parts(config: PolicyConfig, base: str | None, seed: int) -> dict[str, Any]:
+    """What a causal_lm has besides its base model, and how it computes.
+
+    Args:
+        config: The configuration.
+        base: The model's name, by which an adapter's checkpoint loads it again; None: it has none
+            that lasts (a folder may be moved), and is saved with the adapter.
+        seed: Of the adapter's weights.
+    """
     adapter = {
         "rank": config.lora_rank,
         "alpha": config.lora_alpha,
         "targets": list(config.lora_targets),
-        "base": model if named else None,
+        "base": base,
+        "seed": seed,
     }
     return {
         "lora": adapter if config.lora_rank else None,
@@ -178,12 +186,18 @@ def _describe_parts(config: PolicyConfig, model: str | None) -> dict[str, Any]:
     }
 
 
-def _refuse_parts(config: PolicyConfig, kind: str) -> None:
-    """What a causal_lm alone can have must not be asked of another policy in vain."""
+def refuse_parts(config: PolicyConfig, kind: str) -> None:
+    """Check that another kind of policy is not asked for what a causal_lm alone can have.
+
+    Raises:
+        ValueError: It is; names the field.
+    """
     for name in ("critic", "lora_rank", "precision", "gradient_checkpointing"):
         asked, usual = getattr(config, name), getattr(PolicyConfig, name)
         if asked != usual:
-            raise ValueError(f"{name} is for a causal_lm; leave it at {usual} for policy {kind}")
+            raise ValueError(
+                f"{name}={asked!r} is for a causal_lm; leave it at {usual!r} for policy {kind}"
+            )
 
 
 def with_sampling(description: Mapping[str, Any], sampling: Sampling) -> dict[str, Any]:

@@ -12,7 +12,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from textgym_agents.policies import Policy
-from textgym_agents.policies.construction import build_causal_lm, build_policy, build_seq2seq
+from textgym_agents.policies.construction import (
+    PolicyConfig,
+    build_causal_lm,
+    build_policy,
+    build_seq2seq,
+    describe_parts,
+    described_sampling,
+    refuse_parts,
+    with_sampling,
+)
 from textgym_agents.policies.reference import own_tensors
 
 WEIGHTS = "policy.safetensors"
@@ -74,6 +83,36 @@ def load_policy(description: Mapping[str, Any], folder: Path) -> Policy:
     own = {f"model.{name}": tensor for name, tensor in weights.items()}
     load_tensors(policy, {**read_tensors(path), **own}, path)
     return policy
+
+
+def warm_start(
+    saved: Mapping[str, Any], folder: Path, config: PolicyConfig, seed: int
+) -> tuple[Policy, dict[str, Any]]:
+    """A policy that begins with the network that `save_policy` wrote, and its description.
+
+    How it samples, and a causal_lm's parts, are the configuration's: an adapter in the folder is
+    merged into the model below it before another is put on.
+
+    Args:
+        saved: The description of the policy in the folder.
+        folder: A checkpoint.
+        config: Its sampling and its parts hold.
+        seed: Of a new adapter's weights.
+
+    Raises:
+        FileNotFoundError, ValueError: See `load_policy`.
+    """
+    description = with_sampling(saved, config.sampling())
+    policy = load_policy(description, folder)
+    if description["kind"] != "causal_lm":
+        refuse_parts(config, description["kind"])
+        return policy, description
+    from textgym_agents.policies.assembly import reassemble
+    from textgym_agents.policies.causal_lm import CausalLMPolicy
+
+    assert isinstance(policy, CausalLMPolicy)
+    description |= describe_parts(config, None, seed)
+    return reassemble(policy, description, sampling=described_sampling(description)), description
 
 
 def _load_adapted(description: Mapping[str, Any], folder: Path) -> Policy:

@@ -25,9 +25,8 @@ from textgym_agents.policies.construction import (
     build_policy,
     check_fits,
     describe_policy,
-    with_sampling,
 )
-from textgym_agents.policies.weights import load_policy
+from textgym_agents.policies.weights import load_policy, warm_start
 from textgym_agents.runs.config import TrainConfig, check_same_run
 from textgym_agents.runs.devices import check_device, cpu_threads
 from textgym_agents.runs.environments import VectorEnv, make_envs
@@ -146,8 +145,8 @@ class Run:
             policy = load_policy(description, resumed)
         elif config.init is not None:
             source = find_checkpoint(config.init)
-            description = with_sampling(read_state(source).policy, config.policy.sampling())
-            policy = load_policy(description, source)
+            saved = read_state(source).policy
+            policy, description = warm_start(saved, source, config.policy, config.seed)
         else:
             description = describe_policy(config.policy, self.envs, config.seed)
             policy = build_policy(description)
