@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
+from stable_baselines3.common import buffers
 
 from textgym_agents.returns import (
     discount_factors,
     discounted_advantages,
     equal_groups,
+    explained_variance,
+    generalized_advantages,
     group_normalized,
     mean_of_others,
     normalized,
@@ -119,3 +124,72 @@ def test_equal_groups_have_no_preference() -> None:
 def test_a_group_of_one_is_named() -> None:
     with pytest.raises(ValueError, match="group 9 has 1; raise group_size"):
         group_normalized([1.0, 2.0, 3.0], [2, 2, 9])
+
+
+def test_generalized_advantages_by_hand() -> None:
+    """Delta = 1 + 0.5 * 4 - 2 = 1, 2 + 0.5 * 8 - 4 = 2; A = 1 + 0.5 * 0.5 * 2."""
+    assert_allclose(generalized_advantages([1.0, 2.0], [2.0, 4.0], 8.0, 0.5, 0.5), [1.5, 2.0])
+
+
+def test_generalized_advantages_at_the_ends_of_lambda() -> None:
+    rewards, values = np.array([1.0, 2.0, 4.0]), np.array([3.0, -1.0, 2.0])
+    whole = generalized_advantages(rewards, values, 6.0, 0.5, 1.0)
+    assert_allclose(whole, returns_to_go(rewards, 0.5, 6.0) - values)
+    one_step = generalized_advantages(rewards, values, 6.0, 0.5, 0.0)
+    assert_allclose(one_step, [1 - 0.5 - 3, 2 + 1 + 1, 4 + 3 - 2])
+
+
+@pytest.mark.parametrize(("gamma", "lam"), [(0.99, 0.95), (1.0, 1.0), (0.9, 0.0), (1.0, 0.8)])
+def test_generalized_advantages_equal_stable_baselines(gamma: float, lam: float) -> None:
+    """On trajectories that terminate, that a limit cuts, and that the end of the buffer cuts.
+
+    Stable-Baselines3 adds gamma V(s') to the reward of a step that a limit cuts, as
+    `OnPolicyAlgorithm.collect_rollouts` does, and then takes the episode for ended.
+    """
+    steps, envs = 40, 6
+    rng = np.random.default_rng(0)
+    rewards, values, final = (rng.normal(size=(steps, envs)).astype(np.float32) for _ in range(3))
+    terminated = rng.random((steps, envs)) < 0.08
+    truncated = ~terminated & (rng.random((steps, envs)) < 0.08)
+    last_values = rng.normal(size=envs).astype(np.float32)
+    done = terminated | truncated
+    buffer = buffers.RolloutBuffer(
+        steps,
+        gym.spaces.Box(0, 1, (1,)),
+        gym.spaces.Discrete(2),
+        gae_lambda=lam,
+        gamma=gamma,
+        n_envs=envs,
+    )
+    starts = np.ones(envs, np.float32)
+    for t in range(steps):
+        paid = rewards[t] + np.where(truncated[t], gamma * final[t], 0)
+        zeros = np.zeros((envs, 1), np.float32)
+        buffer.add(zeros, zeros, paid, starts, torch.tensor(values[t]), torch.zeros(envs))
+        starts = done[t].astype(np.float32)
+    buffer.compute_returns_and_advantage(torch.tensor(last_values), done[-1])
+    for env in range(envs):
+        ends = np.union1d(np.flatnonzero(done[:, env]) + 1, [steps])
+        begin = 0
+        for end in ends:
+            cut = truncated[end - 1, env]
+            final_value = final[end - 1, env] if cut else last_values[env]
+            segment = slice(begin, end)
+            ours = generalized_advantages(
+                rewards[segment, env],
+                values[segment, env],
+                0.0 if terminated[end - 1, env] else float(final_value),
+                gamma,
+                lam,
+            )
+            assert_allclose(ours, buffer.advantages[segment, env], atol=2e-5)
+            assert_allclose(ours + values[segment, env], buffer.returns[segment, env], atol=2e-5)
+            begin = end
+
+
+def test_explained_variance() -> None:
+    returns = np.array([1.0, 2.0, 6.0])
+    assert explained_variance(returns + 10.0, returns) == pytest.approx(1.0)
+    assert explained_variance(np.zeros(3), returns) == pytest.approx(0.0)
+    assert explained_variance(-returns, returns) == pytest.approx(1.0 - 4.0)
+    assert explained_variance([1.0, 2.0], [5.0, 5.0]) == 0.0

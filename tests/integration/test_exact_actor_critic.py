@@ -1,0 +1,207 @@
+"""What the actor-critics' first step follows on average, and what their values converge to.
+
+The estimates come from the learners' own code on episodes of Tiny-v0 that their own rollout
+collected, what they should be from enumerating Tiny-v0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from textgym.envs.exact import EnumeratedMDP, enumerate_mdp
+from textgym_agents.algorithms import A2C, PPO, A2CConfig, PPOConfig
+from textgym_agents.policies import Episode, MLPPolicy
+from textgym_agents.rollout import collect
+from textgym_agents.runs.environments import make_envs
+
+ENV_ID = "textgym:textgym/Tiny-v0"
+SLOTS, ROUNDS, BATCH = 512, 8, 8
+LIMIT = 4.0  # Standard errors.
+
+Floats = NDArray[np.float64]
+Learner = type[A2C] | type[PPO]
+
+
+def random_policy(width: int = 6) -> MLPPolicy:
+    """Far from uniform, with values far from 0."""
+    envs = make_envs(ENV_ID, 1)
+    torch.manual_seed(0)
+    policy = MLPPolicy.from_env(envs, hidden_sizes=(width,))
+    envs.close()
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.add_(0.4 * torch.randn_like(parameter))
+    return policy
+
+
+def enumerated(gamma: float) -> EnumeratedMDP:
+    return enumerate_mdp(gym.make(ENV_ID, shaping="dense", gamma=gamma), examples=range(4))
+
+
+def every_choice(mdp: EnumeratedMDP) -> Episode:
+    """Each legal action in each state, as the steps of one episode."""
+    legal = np.flatnonzero(mdp.legal[0])
+    states = np.repeat(np.arange(len(mdp.start)), len(legal))
+    blank = np.zeros(len(states))
+    return Episode(
+        slot=0,
+        group=0,
+        observations=mdp.observations[states],
+        actions=np.tile(legal, len(mdp.start)),
+        log_probs=blank.astype(np.float32),
+        values=blank.astype(np.float32),
+        rewards=blank,
+        action_masks=mdp.legal[0],
+    )
+
+
+def tables(policy: MLPPolicy, mdp: EnumeratedMDP) -> tuple[torch.Tensor, Floats, Floats]:
+    """The log-probability of each choice, pi as a table ``[S, V]``, and the critic's V ``[S]``."""
+    choices = every_choice(mdp)
+    evaluation = policy.evaluate([choices])
+    num_states = len(mdp.start)
+    table = np.zeros(mdp.rewards.shape)
+    states = np.repeat(np.arange(num_states), len(choices.actions) // num_states)
+    table[states, choices.actions] = evaluation.log_probs.detach().double().exp().numpy()
+    table /= table.sum(axis=1, keepdims=True)
+    values = evaluation.values.detach().double().numpy().reshape(num_states, -1)[:, 0]
+    return evaluation.log_probs, table, values
+
+
+def flat_gradient(policy: MLPPolicy) -> Floats:
+    """The actor's gradient as one vector."""
+    gradients = [parameter.grad for parameter in policy.actor.parameters()]
+    return torch.cat([g.flatten() for g in gradients if g is not None]).double().numpy()
+
+
+def stated_direction(policy: MLPPolicy, gamma: float, lam: float) -> Floats:
+    """Sum over s, a of visits(s) pi(a|s) E[A_lam | s, a] grad log pi(a|s), enumerated.
+
+    The visits are undiscounted. E[A_lam | s, a] is the value of (s, a) where rewards are the
+    critic's one-step errors and the discount is gamma lam.
+    """
+    mdp = enumerated(gamma)
+    log_probs, table, critic = tables(policy, mdp)
+    following = np.append(critic, 0.0)[mdp.successors]
+    errors = EnumeratedMDP(
+        mdp.observations,
+        mdp.start,
+        mdp.successors,
+        mdp.rewards + gamma * following - critic[:, None],
+        mdp.legal,
+    )
+    q = errors.evaluate(table, gamma * lam).q
+    weights = mdp.visits(table, 1.0)[:, None] * table * q
+    policy.zero_grad()
+    choices = weights[:, np.flatnonzero(mdp.legal[0])].ravel()
+    (log_probs * torch.as_tensor(choices).float()).sum().backward()
+    return flat_gradient(policy)
+
+
+def exact_gradient(policy: MLPPolicy) -> Floats:
+    """That of the expected undiscounted return."""
+    mdp = enumerated(1.0)
+    log_probs, table, _ = tables(policy, mdp)
+    weights = mdp.gradient(table, 1.0)[:, np.flatnonzero(mdp.legal[0])].ravel()
+    policy.zero_grad()
+    (log_probs * torch.as_tensor(weights).float()).sum().backward()
+    return flat_gradient(policy)
+
+
+def learner_of(kind: Learner, policy: MLPPolicy, **options: Any) -> A2C | PPO:
+    options = {"value_coef": 0.0, "normalize_advantages": False, **options}
+    return A2C(policy, A2CConfig(**options)) if kind is A2C else PPO(policy, PPOConfig(**options))
+
+
+def estimates(policy: MLPPolicy, learner: A2C | PPO, gamma: float) -> Floats:
+    """One estimate a batch, ``[batches, parameters]``: of a sum over an episode's steps."""
+    envs = make_envs(ENV_ID, SLOTS, {"shaping": "dense", "gamma": gamma})
+    generator = torch.Generator().manual_seed(1)
+    rows = []
+    for number in range(ROUNDS):
+        seeds = np.random.SeedSequence([2, number]).generate_state(SLOTS)
+        episodes = collect(envs, policy, seeds=seeds.tolist(), generator=generator)
+        for start in range(0, SLOTS, BATCH):
+            batch = episodes[start : start + BATCH]
+            learner.gradients(batch)
+            length = sum(episode.num_steps for episode in batch) / BATCH
+            rows.append(-flat_gradient(policy) * length)  # The loss is minus the mean of a step.
+    envs.close()
+    return np.stack(rows)
+
+
+def deviations(sample: Floats, exact: Floats) -> Floats:
+    """Distances in standard errors, by coordinate and, last, along the exact direction."""
+    along = (sample @ exact / np.linalg.norm(exact))[:, None]
+    sample = np.concatenate([sample, along], axis=1)
+    exact = np.append(exact, np.linalg.norm(exact))
+    error = sample.std(axis=0, ddof=1) / np.sqrt(len(sample))
+    distance = np.abs(sample.mean(axis=0) - exact)
+    distance[(error == 0) & (distance < 1e-7)] = 0.0  # Inputs that no context has.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.nan_to_num(distance / error, nan=0.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "gamma", "lam"),
+    [(A2C, 1.0, 1.0), (A2C, 0.7, 0.5), (PPO, 1.0, 1.0), (PPO, 0.7, 0.5), (PPO, 1.0, 0.0)],
+)
+def test_first_step_follows_the_stated_direction_on_average(
+    kind: Learner, gamma: float, lam: float
+) -> None:
+    policy = random_policy()
+    stated = stated_direction(policy, gamma, lam)
+    sample = estimates(policy, learner_of(kind, policy, gamma=gamma, gae_lambda=lam), gamma)
+    distances = deviations(sample, stated)
+    assert (distances > 0).sum() > 50
+    assert distances.max() < LIMIT, f"{distances.max():.2f} standard errors off"
+    if gamma == lam == 1.0:  # Without bias: the gradient of the expected return itself.
+        np.testing.assert_allclose(stated, exact_gradient(policy), atol=1e-6)
+    else:
+        other = stated_direction(policy, 1.0, 1.0)
+        assert deviations(sample, other).max() > 2 * LIMIT
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (A2C, {"gae_lambda": 0.5, "learning_rate": 0.03}),
+        (PPO, {"gae_lambda": 0.9, "num_epochs": 2}),
+        (PPO, {"gae_lambda": 0.9, "num_epochs": 2, "normalize_values": True}),
+    ],
+)
+def test_values_converge_to_those_of_the_policy(kind: Learner, options: dict[str, Any]) -> None:
+    policy = random_policy(width=32)
+    policy.actor.requires_grad_(False)
+    gamma, iterations, slots = 0.9, 150, 128
+    options = {"learning_rate": 0.01, "schedule": "linear", "max_grad_norm": 0.0, **options}
+    learner = learner_of(kind, policy, value_coef=1.0, gamma=gamma, **options)
+    mdp = enumerated(gamma)
+    _, table, before = tables(policy, mdp)
+    exact = mdp.evaluate(table, gamma).v
+    visits = mdp.visits(table, 1.0)
+    envs = make_envs(ENV_ID, slots, {"shaping": "dense", "gamma": gamma})
+    generator = torch.Generator().manual_seed(1)
+    for number in range(iterations):
+        seeds = np.random.SeedSequence([3, number]).generate_state(slots)
+        episodes = collect(envs, policy, seeds=seeds.tolist(), generator=generator)
+        learner.update(episodes, progress=number / iterations)
+    envs.close()
+    _, after_table, after = tables(policy, mdp)
+    if isinstance(learner, PPO):
+        after = learner.scale.restore(after)
+    assert np.array_equal(table, after_table)
+
+    def error(values: Floats) -> float:
+        """Over the states as they are visited, the root of the mean square."""
+        return float(np.sqrt(visits @ (values - exact) ** 2 / visits.sum()))
+
+    spread = error(np.full(len(exact), visits @ exact / visits.sum()))
+    assert error(before) > spread
+    assert error(after) < 0.15 * spread
