@@ -1,11 +1,12 @@
 """REINFORCE from the bundled model on every task in natural language, beside its controls.
 
-    python benchmarks/task_learning.py --seconds 600 --jobs 2
+    python benchmarks/task_learning.py --steps 1000000 --jobs 2
 
-Each task is learned at its default level for so many seconds on one core, from the reward that is
+Each task is learned at its default level for so many tokens on one core, from the reward that is
 its own and, as a control, from a random reward. All are scored with the task's reward on the same
 prompts of the test split. Sampling colder raises a likelihood model's score for nothing, so the
-start is also shown at the temperature that is best on the validation split.
+start is also shown at the temperature that is best on the validation split. A run that was cut
+off goes on where it was, and a finished one is not repeated.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -29,15 +29,20 @@ from tables import RESULTS, publish
 from textgym.registration import TABLE
 from textgym.tasks.mixture import TEXT_TASKS
 from textgym_agents.algorithms.reinforce import ReinforceConfig
-from textgym_agents.checkpoint import load_checkpoint_policy
+from textgym_agents.checkpoint import CHECKPOINTS, LATEST, load_checkpoint_policy
 from textgym_agents.evaluate import Estimate, evaluate
+from textgym_agents.loggers import read_rows
 from textgym_agents.policies import Policy, Sampling
 from textgym_agents.policies.construction import PolicyConfig, build_policy, describe_policy
 from textgym_agents.train import TrainConfig, train
 
 ENV_IDS = {row.id.removeprefix("textgym/"): row.id for row in TABLE if row.task in TEXT_TASKS}
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
-ALGORITHM = ReinforceConfig(learning_rate=3e-4, baseline="leave_one_out", group_size=8)
+ALGORITHM = ReinforceConfig(
+    learning_rate=4e-4, schedule="linear", baseline="leave_one_out", group_size=16
+)
+NUM_ENVS = 256
+REWARDS = {"REINFORCE": None, "random reward": "random"}
 
 
 def score(
@@ -55,28 +60,26 @@ def start(env_id: str, temperature: float = 1.0) -> Policy:
     return build_policy(describe_policy(PolicyConfig(temperature=temperature), envs))
 
 
-def learn(env_id: str, reward: Any, seconds: float, seed: int, folder: Path) -> Policy:
-    """Train from the bundled model; the policy at the end, at temperature 1."""
-    shutil.rmtree(folder, ignore_errors=True)
+def learn(env_id: str, reward: str | None, steps: int, seed: int, folder: Path) -> Path:
+    """Train from the bundled model; the last checkpoint."""
     config = TrainConfig(
         env_id=f"textgym:{env_id}",
         env_kwargs={"mask_in_info": False} | ({} if reward is None else {"reward": reward}),
-        total_steps=10**9,
-        max_seconds=seconds,
-        num_envs=64,
+        total_steps=steps,
+        num_envs=NUM_ENVS,
         seed=seed,
         output=folder,
-        checkpoint_interval=10**6,
+        resume=(folder / CHECKPOINTS / LATEST).is_file(),
         threads=1,
         tensorboard=False,
         progress=False,
     )
-    policy = load_checkpoint_policy(train(config, ALGORITHM).checkpoint)
-    policy.sampling = Sampling()
-    return policy
+    return train(config, ALGORITHM).checkpoint
 
 
-def study(name: str, seconds: float, seed: int, episodes: int, folder: Path) -> dict[str, Any]:
+def study(
+    name: str, checkpoints: Mapping[str, Path], seconds: float, episodes: int
+) -> dict[str, Any]:
     """All measurements of one task, by name."""
     env_id = ENV_IDS[name]
     colder = {
@@ -84,11 +87,10 @@ def study(name: str, seconds: float, seed: int, episodes: int, folder: Path) -> 
     }
     best = max(colder, key=lambda t: colder[t])
     policies = {"start": start(env_id)}
-    policies["REINFORCE"] = learn(env_id, None, seconds, seed, folder / f"{name}-{seed}")
-    policies["random reward"] = learn(
-        env_id, "random", seconds, seed, folder / f"{name}-{seed}-random"
-    )
-    found: dict[str, Any] = {"temperature": best}
+    for kind, checkpoint in checkpoints.items():
+        policies[kind] = load_checkpoint_policy(checkpoint)
+        policies[kind].sampling = Sampling()
+    found: dict[str, Any] = {"temperature": best, "seconds": seconds}
     found["colder"] = score(start(env_id, best), env_id, episodes, split="test")
     for kind, policy in policies.items():
         found[kind] = score(policy, env_id, episodes, split="test")
@@ -109,34 +111,48 @@ def row(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
         "start at its best temperature": f"{shown('colder')} at {found['temperature']}",
         "start, greedy": shown("start, greedy"),
         "REINFORCE, greedy": shown("REINFORCE, greedy"),
+        "seconds": round(found["seconds"]),
     }
+
+
+def seconds_of(folder: Path) -> float:
+    """How long a run collected and learned, its interruptions left out."""
+    rows = read_rows(folder / "log.jsonl")
+    return sum(row["collect_seconds"] + row["update_seconds"] for row in rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=600.0, help="of training, a run")
-    parser.add_argument("--episodes", type=int, default=512, help="held-out prompts")
+    parser.add_argument("--steps", type=int, default=1_000_000, help="tokens of training, a run")
+    parser.add_argument("--episodes", type=int, default=2_048, help="held-out prompts")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=2, help="tasks at a time, a core each")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
     parser.add_argument("--only", nargs="*", default=list(ENV_IDS), choices=list(ENV_IDS))
     parser.add_argument("--runs", type=Path, default=Path("runs/task_learning"))
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the table")
     args = parser.parse_args()
+    folders = {
+        (name, kind): args.runs / f"{name}-{kind.replace(' ', '-')}-{args.seed}"
+        for kind in REWARDS
+        for name in args.only
+    }
     rows = []
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-        pending = {
-            name: pool.submit(study, name, args.seconds, args.seed, args.episodes, args.runs)
-            for name in args.only
+        runs = {
+            (name, kind): pool.submit(
+                learn, ENV_IDS[name], REWARDS[kind], args.steps, args.seed, folder
+            )
+            for (name, kind), folder in folders.items()
         }
-        for name, future in pending.items():
-            if (error := future.exception()) is not None:
-                print(f"{name} failed: {error!r}", flush=True)  # The others' hours are not lost.
-                continue
-            rows.append(row(name, future.result()))
+        for name in args.only:
+            checkpoints = {kind: runs[name, kind].result() for kind in REWARDS}
+            seconds = seconds_of(folders[name, "REINFORCE"])
+            found = pool.submit(study, name, checkpoints, seconds, args.episodes).result()
+            rows.append(row(name, found))
             print(json.dumps(rows[-1]), flush=True)
-    command = f"python benchmarks/task_learning.py --seconds {args.seconds:g} --jobs {args.jobs}"
+    command = f"python benchmarks/task_learning.py --steps {args.steps} --jobs {args.jobs}"
     title = (
-        f"REINFORCE from the bundled model, level medium, {args.seconds:g} s on one core a run: "
+        f"REINFORCE from the bundled model, level medium, {args.steps:,} tokens on one core a run: "
         f"{args.episodes} test prompts, 95% intervals"
     )
     publish("task_learning", title, command, rows, args.output)

@@ -193,6 +193,15 @@ def test_gradient_is_clipped_to_the_limit() -> None:
     assert float(moved.norm()) == pytest.approx(1e-3, rel=1e-2)
 
 
+def test_the_step_size_falls_along_the_schedule() -> None:
+    for schedule, expected in (("constant", 0.4), ("linear", 0.1), ("cosine", 0.0585786)):
+        config = ReinforceConfig(learning_rate=0.4, schedule=schedule)  # type: ignore[arg-type]
+        learner = Reinforce(policy(), config)
+        rate = learner.update(batch(learner.policy), progress=0.75)["learning_rate"]  # type: ignore[arg-type]
+        assert rate == pytest.approx(expected, rel=1e-5)
+        assert learner.optimizer.param_groups[0]["lr"] == rate
+
+
 def test_reward_that_is_not_finite_leaves_the_parameters() -> None:
     actor = policy()
     before = [p.detach().clone() for p in actor.parameters()]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 
 from textgym_agents.algorithms.base import Algorithm, passes
 from textgym_agents.algorithms.checks import require
+from textgym_agents.algorithms.schedules import Schedule, scheduled
 from textgym_agents.losses import negative_log_likelihood
 from textgym_agents.policies import Episode
 
@@ -29,7 +30,7 @@ class MaximumLikelihoodConfig:
 
     # How the step size falls after the warm-up, to 0 at total_steps: not at all, along a line, or
     # along half a cosine.
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    schedule: Schedule = "constant"
 
     # Share of total_steps, 0 to 1, over which the step size first rises from 0 in a line. Lower:
     # starts at once. Higher: steadier start.
@@ -101,12 +102,4 @@ class MaximumLikelihood(Algorithm[MaximumLikelihoodConfig]):
     def learning_rate(self, progress: float) -> float:
         """Warm-up in a line, then the schedule; ``progress`` is the share of training done."""
         config = self.config
-        if progress < config.warmup:
-            return config.learning_rate * progress / config.warmup
-        left = (1.0 - min(progress, 1.0)) / max(1.0 - config.warmup, 1e-12)
-        factor = {
-            "constant": 1.0,
-            "linear": left,
-            "cosine": 0.5 * (1.0 + math.cos(math.pi * (1.0 - left))),
-        }[config.schedule]
-        return config.learning_rate * factor
+        return config.learning_rate * scheduled(config.schedule, progress, config.warmup)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from textgym_agents.algorithms.base import Algorithm, passes
 from textgym_agents.algorithms.checks import require
 from textgym_agents.algorithms.entropy import EntropyCoefficient, check_entropy
+from textgym_agents.algorithms.schedules import Schedule, scheduled
 from textgym_agents.losses import entropy_bonus, policy_gradient_loss, value_loss
 from textgym_agents.policies import Episode, Evaluation, Policy
 from textgym_agents.returns import (
@@ -30,6 +31,10 @@ class ReinforceConfig:
     # Step size of Adam. Lower: slower and steadier. Higher: faster, until it diverges; language
     # models want 1e-5 to 1e-3, small networks 1e-3 to 1e-2.
     learning_rate: float = 1e-3
+
+    # How the step size changes: constant, or falling to 0 at total_steps, along a line or half a
+    # cosine. Falling settles where constant steps keep wandering.
+    schedule: Schedule = "constant"
 
     # Discount a step, 0 to 1. Lower: early rewards count more and estimates vary less. Higher:
     # late rewards count as much; 1 is the plain sum.
@@ -136,6 +141,10 @@ class Reinforce(Algorithm[ReinforceConfig]):
                 'baseline "batch_mean" compares the episodes of a batch, so num_envs times '
                 f"episodes_per_env must be 2 or more, got {num_episodes}"
             )
+
+    def learning_rate(self, progress: float) -> float:
+        """By the schedule; ``progress`` is the share of training done."""
+        return self.config.learning_rate * scheduled(self.config.schedule, progress)
 
     @property
     def greedy_rollout(self) -> bool:

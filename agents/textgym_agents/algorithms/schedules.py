@@ -1,0 +1,26 @@
+"""How the step size changes over a training run."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias
+
+Schedule: TypeAlias = Literal["constant", "linear", "cosine"]
+
+
+def scheduled(schedule: Schedule, progress: float, warmup: float = 0.0) -> float:
+    """The share of the largest step size that is due, 0 to 1.
+
+    Args:
+        schedule: After the warm-up, constant, or falling to 0 in a line or in half a cosine.
+        progress: Share of the training done, 0 to 1.
+        warmup: Share of the training over which the step size first rises from 0 in a line.
+    """
+    if progress < warmup:
+        return progress / warmup
+    left = (1.0 - min(progress, 1.0)) / max(1.0 - warmup, 1e-12)
+    if schedule == "linear":
+        return left
+    if schedule == "cosine":
+        return 0.5 * (1.0 + math.cos(math.pi * (1.0 - left)))
+    return 1.0
