@@ -258,8 +258,15 @@ class Seq2SeqPolicy(Policy):
             steps,
         )
         actions = self._tensor(np.concatenate([episode.actions for episode in episodes]))
-        mask = flat_masks(episodes, self.num_actions, self.device)
-        return hidden, process_logits(logits, self.sampling, mask, keep=actions), actions
+        old = torch.from_numpy(np.concatenate([episode.log_probs for episode in episodes]))
+        log_probs = process_logits(
+            logits,
+            self.sampling,
+            flat_masks(episodes, self.num_actions, self.device),
+            keep=actions,
+            old_log_probs=old.to(self.device),
+        )
+        return hidden, log_probs, actions
 
     def _prompts(
         self,
