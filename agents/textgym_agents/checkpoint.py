@@ -79,7 +79,7 @@ def save_checkpoint(
     """
     for unfinished in folder.glob(f".*-{_PREFIX}*"):
         remove(unfinished)
-    target = folder / f"{_PREFIX}{state.iteration:08d}"
+    target = checkpoint_folder(folder, state.iteration)
     with replacing(target) as temporary:
         temporary.mkdir()
         save_policy(policy, temporary)
@@ -97,6 +97,11 @@ def save_checkpoint(
     for path in older[: max(len(older) - keep + 1, 0)]:
         remove(path)
     return target
+
+
+def checkpoint_folder(folder: Path, iteration: int) -> Path:
+    """Where, in a folder of checkpoints, that of an iteration is."""
+    return folder / f"{_PREFIX}{iteration:08d}"
 
 
 def find_checkpoint(path: Path) -> Path:

@@ -16,6 +16,7 @@ import tyro
 from textgym_agents.algorithms import ALGORITHMS, AlgorithmConfig
 from textgym_agents.algorithms.checks import require
 from textgym_agents.checkpoint import find_checkpoint, read_state
+from textgym_agents.distributed import is_first
 from textgym_agents.evaluate import EvaluationResult, evaluate
 from textgym_agents.policies import Episode, Sampling
 from textgym_agents.policies.construction import check_fits, described_sampling, with_sampling
@@ -44,6 +45,9 @@ class TrainCommand:
         """Train, and say where the results are."""
         algorithm: AlgorithmConfig = self.algorithm
         result = train(self.run, algorithm)
+        status = INTERRUPTED if result.interrupted else 0
+        if not is_first():
+            return status
         ended = "interrupted" if result.interrupted else "finished"
         print(
             f"{ended} after {result.iteration} iterations, {result.steps} steps; "
@@ -51,7 +55,7 @@ class TrainCommand:
         )
         if result.interrupted:
             print("continue with the same command and --resume")
-        return INTERRUPTED if result.interrupted else 0
+        return status
 
 
 @dataclass(frozen=True, kw_only=True)

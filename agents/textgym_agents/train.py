@@ -65,7 +65,7 @@ def train(config: TrainConfig, algorithm: AlgorithmConfig) -> TrainResult:
     with ExitStack() as stack:
         run = Run(config, algorithm, stack)
         interruption = stack.enter_context(interruptible())
-        row = run.record.last_row
+        row = run.processes.from_first(run.record.last_row)
         if run.iteration == 0:
             run.save()
         if run.iteration == 0 and config.eval_interval and not row:
@@ -76,12 +76,12 @@ def train(config: TrainConfig, algorithm: AlgorithmConfig) -> TrainResult:
             if config.eval_interval and run.iteration % config.eval_interval == 0:
                 row |= held_out(run)
             run.record.log(row)
-            if interruption.requested:
+            if run.processes.any(interruption.requested):
                 break
             if run.iteration % config.checkpoint_interval == 0:
                 run.save()
         checkpoint = run.save()
-        interrupted = interruption.requested
+        interrupted = run.processes.any(interruption.requested)
         if config.eval_interval and not interrupted and "eval_return_mean" not in row:
             row = {**row, "iteration": run.iteration, "steps": run.steps, **held_out(run)}
         run.finish(row, checkpoint, interrupted)
@@ -146,34 +146,44 @@ def gather(run: Run) -> tuple[list[Episode], int]:
 
 def rollout(run: Run, seeds: IterationSeeds, deterministic: bool = False) -> list[Episode]:
     """What the learner's policy does in the environments that start from the seeds."""
-    return collect(
+    algorithm = run.algorithm
+    episodes = collect(
         run.envs,
         run.learner.behaviour,
-        seeds=seeds.slots,
-        episodes_per_env=run.algorithm.episodes_per_env,
-        steps_per_env=run.algorithm.steps_per_env,
-        generator=seeds.generator(run.learner.policy.device),
+        seeds=seeds.slots[run.slots],
+        episodes_per_env=algorithm.episodes_per_env,
+        steps_per_env=algorithm.steps_per_env,
+        generator=seeds.generator(run.learner.policy.device, run.processes.index),
         deterministic=deterministic,
         follow_expert=run.learner.follows_expert,
     )
+    quota = algorithm.steps_per_env or algorithm.episodes_per_env
+    return run.processes.gather(episodes, run.envs.num_envs, quota)
 
 
 def held_out(run: Run) -> dict[str, float]:
-    """The policy's numbers on the evaluation environments, named ``eval_...``."""
-    result = evaluate(
-        run.eval_envs,
-        run.learner.policy,
-        num_episodes=run.config.eval_episodes,
-        seed=run.config.seed,
-    )
-    return result.row("eval_")
+    """The policy's numbers on the evaluation environments, named ``eval_...``.
+
+    The first process alone measures them, so that they are those of a single one.
+    """
+    row: dict[str, float] = {}
+    if run.processes.index == 0:
+        result = evaluate(
+            run.eval_envs,
+            run.learner.policy,
+            num_episodes=run.config.eval_episodes,
+            seed=run.config.seed,
+        )
+        row = result.row("eval_")
+    return run.processes.from_first(row)
 
 
 def reached(run: Run, row: dict[str, float]) -> bool:
-    """Whether the row reaches the target return, or this process the limit of time."""
+    """Whether the row reaches the target return, or any process the limit of time."""
     config = run.config
     measured = row.get("eval_return_mean" if config.eval_interval else "return_mean")
     target, limit = config.target_return, config.max_seconds
-    if limit is not None and time.perf_counter() - run.started >= limit:
+    late = limit is not None and time.perf_counter() - run.started >= limit
+    if run.processes.any(late):
         return True
     return target is not None and measured is not None and measured >= target

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from textgym_agents.distributed import sum_gradients
 from textgym_agents.policies import Contexts, Episode, Policy
 
 
@@ -170,6 +171,7 @@ class Algorithm(ABC, Generic[ConfigT]):
 
     def _clipped_norm(self, loss: float) -> float:
         """Clip the gradient to the configured norm; return the norm it had."""
+        sum_gradients(self.policy)
         limit = self.config.max_grad_norm or math.inf
         norm = float(torch.nn.utils.clip_grad_norm_(self.policy.parameters(), limit))
         if not (math.isfinite(loss) and math.isfinite(norm)):

@@ -89,6 +89,22 @@ class RunRecord:
             logger.close()
 
 
+class NoRecord(RunRecord):
+    """Records nothing: that of every process but the first."""
+
+    def __init__(self) -> None:
+        self.last_row = {}
+
+    def log(self, row: Row) -> None:
+        """Do nothing."""
+
+    def finish(self, metrics: Mapping[str, Any], final: Row, title: str) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 def plain(value: Any) -> Any:
     """A configuration as JSON: dataclasses become objects, paths strings.
 

@@ -11,6 +11,7 @@ from textgym_agents.algorithms import ALGORITHMS, Algorithm, AlgorithmConfig
 from textgym_agents.checkpoint import (
     CHECKPOINTS,
     RunState,
+    checkpoint_folder,
     find_checkpoint,
     has_progress,
     load_algorithm,
@@ -18,6 +19,7 @@ from textgym_agents.checkpoint import (
     read_state,
     save_checkpoint,
 )
+from textgym_agents.distributed import join_processes
 from textgym_agents.loggers import read_rows
 from textgym_agents.policies import Policy, Sampling
 from textgym_agents.policies.construction import (
@@ -30,7 +32,7 @@ from textgym_agents.policies.weights import load_policy, warm_start
 from textgym_agents.runs.config import TrainConfig, check_same_run
 from textgym_agents.runs.devices import check_device, cpu_threads
 from textgym_agents.runs.environments import VectorEnv, make_envs
-from textgym_agents.runs.records import LOG, RunRecord, plain
+from textgym_agents.runs.records import LOG, NoRecord, RunRecord, plain
 from textgym_agents.runs.seeding import EVALUATION, iteration_seeds
 
 
@@ -45,8 +47,11 @@ class Run:
     Attributes:
         iteration: Optimizer steps taken.
         steps: Environment steps taken.
-        envs: For training.
-        eval_envs: For evaluation; the training ones where there is none.
+        processes: Those that train together.
+        slots: Which of all environments this process has.
+        envs: For training: those of this process.
+        eval_envs: For evaluation, in the first process; the training ones elsewhere and where
+            there is none.
         learner: The algorithm with the policy.
         record: Takes the rows.
         started: `time.perf_counter` at the beginning.
@@ -63,15 +68,18 @@ class Run:
         learner_class.check_batch_size(algorithm, config.num_envs * algorithm.episodes_per_env)
         if learner_class.follows_expert:
             _require_plain_sampling(config.policy, self.name)
-        check_device(config.device)
+        self.processes = join_processes(config.device)
+        check_device(self.processes.device)
+        self.slots = self.processes.slots(config.num_envs, algorithm.group_size)
+        num_envs = config.num_envs // self.processes.count
         resumed = _checkpoint_to_resume(config)
         stack.enter_context(cpu_threads(config.threads))
         self.envs = stack.enter_context(
-            closing(make_envs(config.env_id, config.num_envs, config.env_kwargs))
+            closing(make_envs(config.env_id, num_envs, config.env_kwargs))
         )
         self.eval_envs = self._make_eval_envs(stack)
         policy, self.description = self._make_policy(resumed)
-        self.learner = learner_class(policy, algorithm)
+        self.learner = learner_class(self.processes.share(policy), algorithm)
         self.iteration = self.steps = 0
         self._saved: tuple[int, Path] | None = None
         if resumed is not None:
@@ -85,24 +93,34 @@ class Run:
     def save(self) -> Path:
         """Write a checkpoint, unless this iteration has one; return its folder."""
         if self._saved is None or self._saved[0] != self.iteration:
-            state = RunState(
-                iteration=self.iteration,
-                steps=self.steps,
-                algorithm=self.name,
-                algorithm_config=plain(self.algorithm),
-                train_config=plain(self.config),
-                policy=self.description,
-            )
-            path = save_checkpoint(
-                self.config.output / CHECKPOINTS,
-                self.learner.policy,
-                self.learner.optimizer,
-                state,
-                keep=self.config.keep_checkpoints,
-                algorithm=self.learner.state(),
-            )
-            self._saved = (self.iteration, path)
+            self.processes.check_equal(self.learner.policy)
+            self._saved = (self.iteration, self._write())
         return self._saved[1]
+
+    def _write(self) -> Path:
+        folder = self.config.output / CHECKPOINTS
+        if self.processes.index:  # The first process does it.
+            return checkpoint_folder(folder, self.iteration)
+        state = RunState(
+            iteration=self.iteration,
+            steps=self.steps,
+            algorithm=self.name,
+            algorithm_config=plain(self.algorithm),
+            train_config=self._asked(),
+            policy=self.description,
+        )
+        return save_checkpoint(
+            folder,
+            self.learner.policy,
+            self.learner.optimizer,
+            state,
+            keep=self.config.keep_checkpoints,
+            algorithm=self.learner.state(),
+        )
+
+    def _asked(self) -> dict[str, Any]:
+        """The run's configuration, and the number of its processes, as JSON."""
+        return {**plain(self.config), "processes": self.processes.count}
 
     def finish(self, last: dict[str, float], checkpoint: Path, interrupted: bool) -> None:
         """Write down how the run ended.
@@ -117,16 +135,18 @@ class Run:
             "env_id": self.config.env_id,
             "iteration": self.iteration,
             "steps": self.steps,
+            "processes": self.processes.count,
             "interrupted": interrupted,
             "seconds": time.perf_counter() - self.started,
             "checkpoint": checkpoint.name,
             "metrics": last,
         }
         self.record.finish(summary, last, f"{self.name} on {self.config.env_id}")
+        self.processes.wait()
 
     def _make_eval_envs(self, stack: ExitStack) -> VectorEnv:
         config = self.config
-        if not config.eval_interval:
+        if not config.eval_interval or self.processes.index:
             return self.envs
         kwargs = {**config.env_kwargs, **config.eval_env_kwargs}
         num_envs = min(config.num_envs, config.eval_episodes)
@@ -138,8 +158,13 @@ class Run:
         if resumed is not None:
             state = read_state(resumed)
             check_same_run(
-                {"algorithm": self.name, **plain(self.algorithm), **plain(config)},
-                {"algorithm": state.algorithm, **state.algorithm_config, **state.train_config},
+                {"algorithm": self.name, **plain(self.algorithm), **self._asked()},
+                {
+                    "algorithm": state.algorithm,
+                    **state.algorithm_config,
+                    "processes": 1,
+                    **state.train_config,
+                },
             )
             description = dict(state.policy)
             policy = load_policy(description, resumed)
@@ -153,14 +178,16 @@ class Run:
         for envs in (self.envs, self.eval_envs):
             check_fits(description, envs)
             policy.check_observations(envs.single_observation_space)
-        return policy.to(config.device), description
+        return policy.to(self.processes.device), description
 
     def _open_record(self, resumed: bool) -> RunRecord:
         config = self.config
+        if self.processes.index:
+            return NoRecord()
         asked = {"algorithm": self.name, "algorithm_config": plain(self.algorithm)}
         return RunRecord(
             config.output,
-            {**asked, **plain(config)},
+            {**asked, **self._asked()},
             total_steps=config.total_steps,
             iteration=self.iteration if resumed else -1,
             steps=self.steps,

@@ -25,9 +25,12 @@ class IterationSeeds:
     policy: int
     update: int
 
-    def generator(self, device: torch.device | str = "cpu") -> torch.Generator:
-        """A fresh generator for the actions."""
-        return torch.Generator(device=device).manual_seed(self.policy)
+    def generator(self, device: torch.device | str = "cpu", process: int = 0) -> torch.Generator:
+        """A fresh generator for the actions that a process draws; each has another."""
+        seed = self.policy
+        if process:
+            seed = int(np.random.SeedSequence([seed, process]).generate_state(1)[0])
+        return torch.Generator(device=device).manual_seed(seed)
 
 
 def iteration_seeds(

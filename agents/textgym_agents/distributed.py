@@ -1,0 +1,335 @@
+"""Training on several processes, the only module that knows of them.
+
+Each process runs its share of the environments. Their episodes go round, so that every process has
+the whole batch and computes the very advantages, minibatches and losses that one process would.
+What is divided is a policy's `evaluate`, where the work is: each process evaluates its share of
+the steps with gradients, and gets the others' results as numbers. A loss of any form then has on
+each process the gradient of that share, and their sum over the processes, taken before clipping,
+is the gradient of the whole batch. So every algorithm is data parallel and exact without a line
+of its own, and the processes agree on whatever they decide by a metric.
+
+Accelerate finds the processes that a launcher has started, and their devices.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from textgym_agents.policies import Contexts, Episode, Evaluation, Policy
+
+T = TypeVar("T")
+PolicyT = TypeVar("PolicyT", bound=Policy)
+
+LAUNCH = "torchrun --standalone --nproc-per-node 2 -m textgym_agents"
+"""What starts two processes on this machine."""
+
+_BUCKET = 2**24
+"""Gradients that are summed at once hold about so many numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """The processes of a run; by default this one alone, whose methods then cost nothing.
+
+    What they exchange, all must exchange, in the same order.
+
+    Attributes:
+        index: This process, 0 to ``count - 1``. Process 0 keeps the records.
+        count: How many there are.
+        device: This process's torch device.
+    """
+
+    index: int = 0
+    count: int = 1
+    device: str = "cpu"
+
+    def slots(self, num_envs: int, group_size: int) -> slice:
+        """Which of all environments run here.
+
+        Raises:
+            ValueError: The processes cannot have equally many, or a group would be cut apart.
+        """
+        size, rest = divmod(num_envs, self.count)
+        if rest or size % group_size:
+            raise ValueError(
+                f"{num_envs} environments in groups of {group_size} cannot be divided among "
+                f"{self.count} processes: num_envs must be a multiple of "
+                f"{self.count * group_size}"
+            )
+        return slice(self.index * size, (self.index + 1) * size)
+
+    def gather(self, episodes: list[Episode], num_slots: int, quota: int) -> list[Episode]:
+        """The episodes of all processes, in the order of their slots.
+
+        Args:
+            episodes: Those collected here.
+            num_slots: Environments of a process.
+            quota: Episodes of a slot at most.
+        """
+        if self.count == 1:
+            return episodes
+        parts: list[Any] = [None] * self.count
+        dist.all_gather_object(parts, episodes)
+        masks: dict[bytes, Any] = {}
+        for index, part in enumerate(parts):
+            for episode in part:
+                episode.slot += index * num_slots
+                episode.group += index * num_slots * quota
+                mask = episode.action_masks
+                if mask is not None and mask.ndim == 1:  # Equal ones stay one array.
+                    episode.action_masks = masks.setdefault(mask.tobytes(), mask)
+        return [episode for part in parts for episode in part]
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is so in any process."""
+        if self.count == 1:
+            return flag
+        flags = torch.tensor(int(flag), device=self.device)
+        dist.all_reduce(flags, dist.ReduceOp.MAX)
+        return bool(flags)
+
+    def from_first(self, value: T) -> T:
+        """What process 0 has there."""
+        if self.count == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, src=0)
+        return values[0]
+
+    def wait(self) -> None:
+        """Go on when all processes are here."""
+        if self.count > 1:
+            dist.barrier()
+
+    def share(self, policy: PolicyT) -> PolicyT:
+        """Give the policy process 0's weights, and let the processes divide its `evaluate`.
+
+        Its class becomes a subclass of what it was, as with PyTorch's ``fully_shard``, so that
+        all else, names of weights and frozen copies included, is as with one process.
+        """
+        if self.count == 1:
+            return policy
+        for tensor in policy.state_dict().values():
+            first = tensor.detach().contiguous()
+            dist.broadcast(first.view(-1).view(torch.uint8), src=0)
+            tensor.copy_(first)
+        kind = type(policy)
+        policy.__class__ = type(f"Shared{kind.__name__}", (_Shared, kind), {"processes": self})
+        return policy
+
+    def check_equal(self, policy: Policy) -> None:
+        """Check that all processes have the same weights.
+
+        Raises:
+            RuntimeError: They have not, so that something went unsynchronised.
+        """
+        if self.count == 1:
+            return
+        tensors = [t.detach().contiguous().view(-1) for t in policy.state_dict().values()]
+        sums = torch.stack([t.view(torch.uint8).sum(dtype=torch.int64) for t in tensors])
+        extremes = torch.cat([sums, -sums])
+        dist.all_reduce(extremes, dist.ReduceOp.MAX)
+        if not torch.equal(extremes, torch.cat([sums, -sums])):
+            raise RuntimeError(
+                f"the {self.count} processes have come to different weights, so that they no "
+                "longer train one policy; the last checkpoint is sound"
+            )
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum over the processes, in place."""
+        if self.count > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def sum_gradients(self, policy: Policy) -> None:
+        """Give each parameter the sum over the processes of its gradients; None stays None."""
+        parameters = [p for p in policy.parameters() if p.requires_grad]
+        used = [parameter.grad is not None for parameter in parameters]
+        counts = self.sum(torch.tensor(used, dtype=torch.int64, device=self.device)).tolist()
+        gradients = []
+        for parameter, count in zip(parameters, counts, strict=True):
+            if count:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                gradients.append(parameter.grad)
+        for bucket in _buckets(gradients):
+            summed = self.sum(torch.cat([gradient.reshape(-1) for gradient in bucket]))
+            sizes = [gradient.numel() for gradient in bucket]
+            for gradient, piece in zip(bucket, torch.split(summed, sizes), strict=True):
+                gradient.copy_(piece.view_as(gradient))
+
+
+def join_processes(device: str) -> Processes:
+    """The processes that ``torchrun`` or ``accelerate launch`` has started; else this one alone.
+
+    Args:
+        device: The policies' device. Of several processes on ``"cuda"`` each gets its own.
+
+    Raises:
+        RuntimeError: They cannot be joined, and would train unsynchronised.
+        ValueError: The device is a numbered one.
+    """
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    # Accelerate's launcher leaves this behind where it was to start several and started one.
+    lost = {"ACCELERATE_MIXED_PRECISION", "MASTER_ADDR"} <= os.environ.keys()
+    if lost and "WORLD_SIZE" not in os.environ:
+        raise RuntimeError(
+            "accelerate launch was asked for several processes and has started one, as it does "
+            f'with --cpu: launch with "--multi_gpu", which runs on CPUs, too, or "{LAUNCH}"'
+        )
+    if launched == 1:
+        return Processes(device=device)
+    kind = torch.device(device)
+    if kind.index is not None:
+        raise ValueError(
+            f'device "{device}" would be that of all {launched} processes; name it "{kind.type}", '
+            "and each gets its own"
+        )
+    from accelerate import PartialState
+
+    fresh = not dist.is_initialized()
+    state: Any = PartialState(cpu=kind.type == "cpu")
+    if state.num_processes != launched or state.device.type != kind.type:
+        raise RuntimeError(
+            f"WORLD_SIZE says {launched} processes, but Accelerate joined {state.num_processes} on "
+            f"{state.device}: they would train unsynchronised. Launch them on {kind.type} with "
+            f'"{LAUNCH}"'
+        )
+    if fresh:
+        atexit.register(dist.destroy_process_group)
+    return Processes(state.process_index, state.num_processes, str(state.device))
+
+
+def is_first() -> bool:
+    """Whether this process keeps the records and speaks: the only one, or process 0."""
+    return not dist.is_available() or not dist.is_initialized() or dist.get_rank() == 0
+
+
+def sum_gradients(policy: Policy) -> None:
+    """Sum the gradients over the processes that share the policy, if any do."""
+    if isinstance(policy, _Shared):
+        policy.processes.sum_gradients(policy)
+
+
+def own_share(policy: Policy, episodes: Sequence[Episode]) -> list[Episode]:
+    """The episodes, or parts of them, that are for this process to compute; perhaps none."""
+    if not isinstance(policy, _Shared):
+        return list(episodes)
+    return divide(episodes, policy.processes.count)[policy.processes.index]
+
+
+def sum_shares(policy: Policy, tensor: Tensor) -> Tensor:
+    """What each process computed from its `own_share`, summed in place."""
+    return policy.processes.sum(tensor) if isinstance(policy, _Shared) else tensor
+
+
+class _Shared(Policy):
+    """A policy that several processes evaluate together, as a subclass of its real class."""
+
+    processes: ClassVar[Processes]
+
+    def evaluate(self, episodes: Sequence[Episode]) -> Evaluation:
+        """As the real class does; gradients reach the weights through the own share alone."""
+        plain: Any = super()
+        shares = divide(episodes, self.processes.count)
+        counts = [sum(episode.num_steps for episode in share) for share in shares]
+        # A process without a share needs a graph all the same, for the backward pass to start at.
+        mine = shares[self.processes.index] or next(filter(None, shares))
+        own: Evaluation = plain.evaluate(mine)
+        columns = [own.log_probs, own.entropy, own.values]
+        return Evaluation(*_joined(columns, counts, self.processes.index))
+
+
+def divide(episodes: Sequence[Episode], count: int) -> list[list[Episode]]:
+    """Divide episodes, one after another, into shares of about equal work.
+
+    Args:
+        episodes: If their observations are arrays, they are cut wherever a share ends; a sequence
+            stays whole, since its last step costs as much as all of them.
+        count: Shares.
+
+    Returns:
+        ``count`` lists, some of them empty where there is too little. Together, they have the
+        episodes' steps in order.
+    """
+    shares: list[list[Episode]] = [[] for _ in range(count)]
+    whole = isinstance(episodes[0].observations, Contexts)
+    sizes = np.array([_size(episode) for episode in episodes])
+    ends = np.cumsum(sizes)
+    if whole:
+        places = (ends - sizes / 2) * count // ends[-1]
+        for episode, place in zip(episodes, places, strict=True):
+            shares[int(place)].append(episode)
+        return shares
+    bounds = [int(ends[-1]) * index // count for index in range(count + 1)]
+    for episode, end in zip(episodes, ends.tolist(), strict=True):
+        begin = end - episode.num_steps
+        for share, low, high in zip(shares, bounds, bounds[1:], strict=False):
+            if (first := max(low, begin)) < (last := min(high, end)):
+                share.append(_cut(episode, slice(first - begin, last - begin)))
+    return shares
+
+
+def _size(episode: Episode) -> int:
+    """What evaluating an episode costs: its tokens, or steps."""
+    observations = episode.observations
+    return len(observations.tokens) if isinstance(observations, Contexts) else episode.num_steps
+
+
+def _cut(episode: Episode, steps: slice) -> Episode:
+    """Some steps of an episode whose observations are arrays."""
+    seen: Any = episode.observations
+    masks = episode.action_masks
+    return replace(
+        episode,
+        observations={k: v[steps] for k, v in seen.items()}
+        if isinstance(seen, dict)
+        else seen[steps],
+        actions=episode.actions[steps],
+        log_probs=episode.log_probs[steps],
+        values=episode.values[steps],
+        rewards=episode.rewards[steps],
+        action_masks=masks if masks is None or masks.ndim == 1 else masks[steps],
+    )
+
+
+def _joined(columns: Sequence[Tensor], counts: Sequence[int], index: int) -> list[Tensor]:
+    """Each column ``[M_index]`` amid those of the other processes, ``[sum(counts)]``.
+
+    Only the own part has a gradient. Where ``counts[index]`` is 0, the own part is left out.
+    """
+    own = [column[: counts[index]] for column in columns]
+    table = torch.zeros((len(own), max(counts)), dtype=torch.float64, device=own[0].device)
+    for row, column in zip(table, own, strict=True):
+        row[: counts[index]] = column.detach()
+    tables = [torch.empty_like(table) for _ in counts]
+    dist.all_gather(tables, table)
+    joined = []
+    for place, column in enumerate(own):
+        parts = [rows[place, :n].to(column.dtype) for rows, n in zip(tables, counts, strict=True)]
+        parts[index] = column
+        joined.append(torch.cat(parts))
+    return joined
+
+
+def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Tensors of a type, together of about `_BUCKET` entries, in order."""
+    bucket: list[Tensor] = []
+    for tensor in tensors:
+        if bucket and (
+            tensor.dtype != bucket[0].dtype or sum(t.numel() for t in bucket) >= _BUCKET
+        ):
+            yield bucket
+            bucket = []
+        bucket.append(tensor)
+    if bucket:
+        yield bucket
