@@ -20,7 +20,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from textgym_agents.policies import Contexts, Episode, Sampling, Seq2SeqPolicy, small_t5
+from textgym_agents.policies import Contexts, Sampling, Seq2SeqPolicy, small_t5
 from textgym_agents.policies.prompt_split import PromptSplit
 from textgym_agents.rollout import collect
 

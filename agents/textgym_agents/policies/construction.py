@@ -159,6 +159,8 @@ def describe_policy(
         described |= describe_parts(config, described["model"] if named else None, seed)
     else:
         refuse_parts(config, kind)
+    if kind == "seq2seq":
+        described |= describe_computing(config)
     return with_sampling(described, config.sampling())
 
 
@@ -181,22 +183,32 @@ def describe_parts(config: PolicyConfig, base: str | None, seed: int) -> dict[st
     return {
         "lora": adapter if config.lora_rank else None,
         "critic": config.critic,
+        **describe_computing(config),
+    }
+
+
+def describe_computing(config: PolicyConfig) -> dict[str, Any]:
+    """How a language model computes."""
+    return {
         "precision": config.precision,
         "gradient_checkpointing": config.gradient_checkpointing,
     }
 
 
 def refuse_parts(config: PolicyConfig, kind: str) -> None:
-    """Check that another kind of policy is not asked for what a causal_lm alone can have.
+    """Check that a policy is not asked for what one of its kind cannot have.
 
     Raises:
         ValueError: It is; names the field.
     """
-    for name in ("critic", "lora_rank", "precision", "gradient_checkpointing"):
+    names = {"critic": "a causal_lm", "lora_rank": "a causal_lm"}
+    if kind == "mlp":
+        names |= dict.fromkeys(("precision", "gradient_checkpointing"), "language models")
+    for name, owner in names.items():
         asked, usual = getattr(config, name), getattr(PolicyConfig, name)
         if asked != usual:
             raise ValueError(
-                f"{name}={asked!r} is for a causal_lm; leave it at {usual!r} for policy {kind}"
+                f"{name}={asked!r} is for {owner}; leave it at {usual!r} for policy {kind}"
             )
 
 
@@ -321,4 +333,6 @@ def build_seq2seq(description: Mapping[str, Any], folder: Path | None = None) ->
         description["pad_id"],
         num_actions=num_actions,
         sampling=described_sampling(description),
+        precision=description["precision"],
+        gradient_checkpointing=description["gradient_checkpointing"],
     )

@@ -33,7 +33,13 @@ class PromptSplit:
         if slot < len(self._ended):
             self._ended[slot] = True
 
-    def update(self, tokens: _IntArray, lengths: _IntArray, active: _BoolArray) -> _IntArray:
+    def update(
+        self,
+        tokens: _IntArray,
+        lengths: _IntArray,
+        active: _BoolArray,
+        given: _IntArray | None = None,
+    ) -> _IntArray:
         """Take the contexts of a step.
 
         Args:
@@ -41,6 +47,7 @@ class PromptSplit:
             lengths: int64 ``[N]``.
             active: bool ``[N]``. What inactive slots show counts as a context of theirs, too,
                 unless their episode is over: it may be the end of it.
+            given: int64 ``[N]``, the lengths of the active slots' prompts, if they are known.
 
         Returns:
             int64 ``[N]``, the prompts' lengths.
@@ -55,6 +62,8 @@ class PromptSplit:
         other = ((tokens != self._tokens) & old).any(axis=1) | (lengths < self._lengths)
         begins = seen & (self._ended | other)
         self._prompts = np.where(begins, lengths, self._prompts)
+        if given is not None:
+            self._prompts = np.where(active, given, self._prompts)
         self._tokens = np.where(seen[:, None], tokens, self._tokens)
         self._lengths = np.where(seen, lengths, self._lengths)
         self._ended &= ~seen

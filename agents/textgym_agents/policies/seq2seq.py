@@ -196,7 +196,8 @@ class Seq2SeqPolicy(Policy):
             generator: See there.
             deterministic: See there.
             prompt_lengths: int64 ``[N]``, how many tokens of each context are the prompt, for
-                who calls `act` on contexts from anywhere. None: as `PromptSplit` finds.
+                who calls `act` on contexts from anywhere; later calls go on with them. None: as
+                `PromptSplit` finds.
         """
         tokens, lengths = read_contexts(observations, self.pad_id)
         active = np.ones(len(tokens), np.bool_) if active is None else active
@@ -276,9 +277,7 @@ class Seq2SeqPolicy(Policy):
         given: _IntArray | None,
     ) -> _IntArray:
         """Where the prompts end, int64 ``[N]``, once all is found in order."""
-        prompts = self._split.update(tokens, lengths, active)
-        if given is not None:
-            prompts = np.asarray(given, np.int64)
+        prompts = self._split.update(tokens, lengths, active, given)
         if (active & ((prompts < 1) | (prompts > lengths))).any():
             slot = int(np.flatnonzero(active & ((prompts < 1) | (prompts > lengths)))[0])
             raise ValueError(

@@ -17,6 +17,7 @@ from textgym_agents.policies.construction import (
     build_causal_lm,
     build_policy,
     build_seq2seq,
+    describe_computing,
     describe_parts,
     described_sampling,
     refuse_parts,
@@ -80,7 +81,11 @@ def load_policy(description: Mapping[str, Any], folder: Path) -> Policy:
     weights = _read_model(folder)
     build = build_seq2seq if description["kind"] == "seq2seq" else build_causal_lm
     policy = build(description, folder / MODEL)
-    own = {f"model.{name}": tensor for name, tensor in weights.items()}
+    model: Any = policy.model
+    state = model.state_dict()
+    # What a model computes and never learns (Marian's positions), it does not save.
+    computed = {name: state[name] for name in model._keys_to_ignore_on_save or () if name in state}
+    own = {f"model.{name}": tensor for name, tensor in {**computed, **weights}.items()}
     load_tensors(policy, {**read_tensors(path), **own}, path)
     return policy
 
@@ -90,8 +95,8 @@ def warm_start(
 ) -> tuple[Policy, dict[str, Any]]:
     """A policy that begins with the network that `save_policy` wrote, and its description.
 
-    How it samples, and a causal_lm's parts, are the configuration's: an adapter in the folder is
-    merged into the model below it before another is put on.
+    How it samples and computes, and a causal_lm's parts, are the configuration's: an adapter in
+    the folder is merged into the model below it before another is put on.
 
     Args:
         saved: The description of the policy in the folder.
@@ -103,6 +108,8 @@ def warm_start(
         FileNotFoundError, ValueError: See `load_policy`.
     """
     description = with_sampling(saved, config.sampling())
+    if description["kind"] == "seq2seq":
+        description |= describe_computing(config)
     policy = load_policy(description, folder)
     if description["kind"] != "causal_lm":
         refuse_parts(config, description["kind"])
