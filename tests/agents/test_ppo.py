@@ -128,7 +128,7 @@ def test_gradient_equals_the_formula() -> None:
     assert_same(measured, grads(policy))
     assert 0 < outside < count
     assert metrics["clip_fraction"] == pytest.approx(outside / count)
-    assert metrics["loss"] == pytest.approx(float(total) / count, rel=1e-4)
+    assert metrics["loss"] == pytest.approx(total.item() / count, rel=1e-4)
 
 
 @pytest.mark.parametrize("make", [mlp, language_model])
