@@ -23,6 +23,7 @@ from textgym_agents.algorithms.trust_region import (
     fisher_vector_product,
     flat,
 )
+from textgym_agents.distributed import own_share, sum_gradients, sum_shares
 from textgym_agents.losses import value_loss
 from textgym_agents.policies import Episode
 from textgym_agents.returns import explained_variance, generalized_advantages, normalized
@@ -194,6 +195,7 @@ class TRPO(Algorithm[TRPOConfig]):
         targets = self._targets(episodes)
         try:
             metrics = self.gradients(episodes)
+            sum_gradients(self.policy)
             moved = [p for p in self.policy.parameters() if p.grad is not None]
             gradient = -flat([p.grad for p in moved if p.grad is not None])
             metrics["grad_norm"] = _finite_norm(metrics["loss"], gradient)
@@ -263,18 +265,20 @@ class TRPO(Algorithm[TRPOConfig]):
         new: Tensor,
     ) -> tuple[float, float]:
         """Minus the surrogate at new parameters, and the mean KL to them, where they stay."""
-        loss = kl = 0.0
+        loss, kl = 0.0, torch.zeros((), dtype=torch.float64, device=old.device)
         for part in self._split(episodes).whole():
-            assign(moved, old)  # Not kept from before: a batch's distributions take much memory.
-            old_log_probs = self.policy.episode_log_probs(part.episodes)
+            if own := own_share(self.policy, part.episodes):
+                assign(moved, old)  # Not kept from before: distributions take much memory.
+                old_log_probs = self.policy.episode_log_probs(own)
+                assign(moved, new)
+                new_log_probs = self.policy.episode_log_probs(own)
+                kl += categorical_kl(old_log_probs, new_log_probs).double().sum()
             assign(moved, new)
-            new_log_probs = self.policy.episode_log_probs(part.episodes)
-            kl += categorical_kl(old_log_probs, new_log_probs).double().sum().item()
             log_probs = self.policy.evaluate(part.episodes).log_probs
             ratio = (log_probs - targets.old_log_probs[part.steps]).exp()
             loss -= (ratio * targets.advantages[part.steps]).double().sum().item()
         num_steps = len(targets.returns)
-        return loss / num_steps, kl / num_steps
+        return loss / num_steps, sum_shares(self.policy, kl).item() / num_steps
 
     def _fit_values(
         self,

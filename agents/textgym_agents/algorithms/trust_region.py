@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from textgym_agents.algorithms.minibatches import Part
+from textgym_agents.distributed import own_share, sum_shares
 from textgym_agents.policies import Policy
 
 
@@ -82,12 +83,14 @@ def fisher_vector_product(
     num_steps = sum(len(part.steps) for part in parts)
     total = torch.zeros_like(vector)
     for part in parts:
+        if not (episodes := own_share(policy, part.episodes)):
+            continue
         with sdpa_kernel(SDPBackend.MATH):  # PyTorch's fused attention has one derivative only.
-            log_probs = policy.episode_log_probs(part.episodes)
+            log_probs = policy.episode_log_probs(episodes)
             kl = categorical_kl(log_probs.detach(), log_probs).sum() / num_steps
             gradient = flat(torch.autograd.grad(kl, parameters, create_graph=True))
             total += flat(torch.autograd.grad(gradient @ vector, parameters))
-    return total
+    return sum_shares(policy, total)
 
 
 def flat(tensors: Sequence[Tensor]) -> Tensor:
