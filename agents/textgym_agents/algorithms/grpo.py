@@ -127,6 +127,11 @@ class GRPOConfig:
     # DeepSeekMath has 0.04. 0: no reference is kept.
     kl_coef: float = 0.0
 
+    # Multiply that estimate by the token's ratio to the behaviour, whose gradient then makes that of
+    # the estimate the divergence's own (DeepSeek-V3.2), where the original's is that of the reverse
+    # divergence. TRL does so by default.
+    unbiased_kl: bool = False
+
     # Weight of the mean entropy a step (nats). Lower: commits sooner, to a wrong action perhaps.
     # Higher: explores longer.
     entropy_coef: float = 0.0
@@ -190,7 +195,9 @@ class GRPO(EpochAlgorithm[GRPOConfig]):
     group's standard deviation: ``A_i = (R_i - mean R) / std R``. Maximised is the mean of PPO's
     ``min(ratio A, clip(ratio, 1 - clip_range, 1 + clip_range_high) A)`` less ``kl_coef`` times the
     k3 estimate of the KL divergence from the reference (Shao et al., DeepSeekMath, 2024,
-    arXiv 2402.03300, section 4.1, equations 3 and 4, outcome supervision). The variants:
+    arXiv 2402.03300, section 4.1, equations 3 and 4, outcome supervision). As a loss k3 has the
+    gradient of the reverse divergence, unless ``unbiased_kl`` (DeepSeek-V3.2, 2025, arXiv
+    2512.02556). The variants:
 
     - ``dr_grpo``: no division by the standard deviation or the own length, which favour groups
       of little variance and long failures (Liu et al., Understanding R1-Zero-Like Training, 2025,
@@ -276,6 +283,8 @@ class GRPO(EpochAlgorithm[GRPOConfig]):
         loss = policy_loss - config.entropy_coef * entropy
         if steps.reference_log_probs is not None:
             divergence = kl_estimates(evaluation.log_probs, steps.reference_log_probs, "k3")
+            if config.unbiased_kl:
+                divergence = divergence * (evaluation.log_probs - steps.old_log_probs).exp()
             loss = loss + config.kl_coef * (weights * divergence).sum()
             parts["kl_reference"] = divergence.detach().sum() / total
         return {"loss": loss, **parts}
