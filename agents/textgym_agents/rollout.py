@@ -17,6 +17,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from textgym_agents.policies.actions import some_actions, to_environment
 from textgym_agents.policies.base import Actions, Episode, Observations, ObservationStore, Policy
 
 _BoolArray = NDArray[np.bool_]
@@ -136,8 +137,11 @@ class _Rollout:
         self._masks.add(self.masks, active)
         actions = chosen.actions
         if not active.all():
-            actions = np.where(active, actions, idle_actions(self._envs, self.masks))
-        self.observations, rewards, terminated, truncated, self.infos = self._envs.step(actions)
+            actions = actions.copy()
+            actions[~active] = idle_actions(self._envs, self.masks)[~active]
+        self.observations, rewards, terminated, truncated, self.infos = self._envs.step(
+            to_environment(self._envs.single_action_space, actions)
+        )
         self.masks = _action_masks(self.observations, self.infos)
         rewards = np.asarray(rewards, np.float64)
         if not np.isfinite(rewards[active]).all():
@@ -210,7 +214,7 @@ class _History:
     """Actions, log-probabilities, values and rewards of all slots, one row a step."""
 
     def __init__(self, num_envs: int, capacity: int = 128) -> None:
-        self._actions = np.zeros((capacity, num_envs), np.int64)
+        self._actions: NDArray[Any] = np.zeros((capacity, num_envs), np.int64)
         self._log_probs = np.zeros((capacity, num_envs), np.float32)
         self._values = np.zeros((capacity, num_envs), np.float32)
         self._rewards = np.zeros((capacity, num_envs), np.float64)
@@ -218,6 +222,9 @@ class _History:
         self._slots = np.arange(num_envs)
 
     def add(self, chosen: Actions, rewards: NDArray[np.float64], active: _BoolArray) -> None:
+        if self._actions.shape[2:] != chosen.actions.shape[1:]:  # rows of numbers
+            rows = (*self._actions.shape[:2], *chosen.actions.shape[1:])
+            self._actions = np.zeros(rows, chosen.actions.dtype)
         if self._lengths.max() == len(self._actions):
             self._grow()
         # Inactive slots write where their next step will overwrite it.
@@ -235,8 +242,8 @@ class _History:
 
     def finish(
         self, slot: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
-        """The slot's arrays ``[T]``, and a fresh start for it."""
+    ) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+        """The slot's arrays ``[T]`` (actions ``[T, *action]``), and a fresh start for it."""
         length = int(self._lengths[slot])
         self._lengths[slot] = 0
         return (
@@ -293,14 +300,15 @@ class _MaskRecord:
 
 def idle_actions(
     envs: gym.vector.VectorEnv[Any, Any, Any], masks: _BoolArray | None
-) -> NDArray[np.int64]:
-    """What slots do that have their quota, int64 ``[N]``.
+) -> NDArray[Any]:
+    """What slots do that have their quota, ``[N, *action]`` as a policy would give it.
 
     A legal action that is not known to end the episode: a text environment names its EOS and its
     padding in ``metadata``, and ending text after text would score them all for nothing.
     """
     space = envs.single_action_space
-    assert isinstance(space, gym.spaces.Discrete)
+    if not isinstance(space, gym.spaces.Discrete):
+        return some_actions(space, masks, envs.num_envs)
     start = int(space.start)
     ending = {envs.metadata.get("eos_id"), envs.metadata.get("pad_id")}
     order = sorted(range(min(int(space.n), 8)), key=lambda index: start + index in ending)
@@ -326,19 +334,20 @@ def _action_masks(observations: Observations, infos: dict[str, Any]) -> _BoolArr
     return None if masks is None else np.asarray(masks).astype(np.bool_)
 
 
-def _replace_rows(
-    observations: Observations, final: NDArray[np.object_], rows: _BoolArray
-) -> Observations:
+def _replace_rows(observations: Any, final: Sequence[Any], rows: _BoolArray) -> Any:
     """The observations with those of ``rows`` taken from Gymnasium's ``info["final_obs"]``."""
+
+    def part(key: Any) -> Any:
+        last = [one[key] if row else None for one, row in zip(final, rows, strict=True)]
+        return _replace_rows(observations[key], last, rows)
+
     if isinstance(observations, Mapping):
-        replaced = {key: np.array(value) for key, value in observations.items()}
-        for slot in np.flatnonzero(rows):
-            for key, value in replaced.items():
-                value[slot] = final[slot][key]
-        return replaced
+        return {key: part(key) for key in observations}
+    if isinstance(observations, tuple):
+        return tuple(part(index) for index in range(len(observations)))
     array = np.array(observations)
     for slot in np.flatnonzero(rows):
-        array[slot] = final[slot]
+        array[slot] = final[int(slot)]
     return array
 
 

@@ -21,7 +21,12 @@ from textgym_agents.checkpoint import (
     save_checkpoint,
 )
 from textgym_agents.policies import Policy, weights
-from textgym_agents.policies.construction import PolicyConfig, build_policy, describe_policy
+from textgym_agents.policies.construction import (
+    PolicyConfig,
+    build_policy,
+    describe_policy,
+    described_sampling,
+)
 from textgym_agents.policies.spaces import describe_space, space_from
 from textgym_agents.runs.atomic import write_text
 from textgym_agents.runs.environments import make_envs
@@ -289,8 +294,28 @@ def test_description_of_an_unbounded_box_is_strict_json() -> None:
     copied = json.loads(json.dumps(description, allow_nan=False))
     assert (copied["low"], copied["high"]) == ("-inf", 5.0)
     assert space_from(copied) == gym.spaces.Box(-np.inf, 5.0, (2,), np.float32)
-    for space in (gym.spaces.Box(-7, 7, (3,), np.int64), gym.spaces.Discrete(3, start=2)):
-        assert space_from(describe_space(space)) == space
+
+
+def test_every_space_a_policy_takes_is_rebuilt_from_json() -> None:
+    spaces = gym.spaces
+    bounds = np.array([[-1.0, -np.inf], [0.1, 2.5]], np.float32)
+    parts = [
+        spaces.Box(-7, 7, (3,), np.int64),
+        spaces.Box(0, 255, (2, 2), np.uint8),
+        spaces.Box(0, 1, (2,), bool),
+        spaces.Box(bounds, np.array([[0.0, np.inf], [0.5, 3.0]], np.float32)),
+        spaces.Box(-1.0, 1.0, (), np.float64),
+        spaces.Discrete(3, start=2),
+        spaces.MultiDiscrete([3, 5], start=[0, -2]),
+        spaces.MultiDiscrete([[2, 3], [4, 5]]),
+        spaces.MultiBinary(4),
+        spaces.MultiBinary((2, 3)),
+    ]
+    nested = spaces.Dict(a=spaces.Tuple(parts), b=spaces.Dict(c=spaces.MultiDiscrete([2, 3])))
+    for space in (*parts, nested):
+        copied = json.loads(json.dumps(describe_space(space), allow_nan=False))
+        assert space_from(copied) == space
+        assert describe_space(space_from(copied)) == copied
 
 
 def test_language_model_needs_token_ids() -> None:
@@ -301,6 +326,14 @@ def test_language_model_needs_token_ids() -> None:
 def test_spaces_that_no_policy_takes_are_refused() -> None:
     envs = gym.vector.SyncVectorEnv([lambda: gym.make("Pendulum-v1")])
     description = describe_policy(PolicyConfig(), envs)
-    with pytest.raises(ValueError, match="Discrete action space"):
-        build_policy(description)
     envs.close()
+    build_policy(description)
+    for space in (gym.spaces.Tuple([gym.spaces.Discrete(2)]), gym.spaces.Box(0, 3, (2,), np.int64)):
+        with pytest.raises(ValueError, match=r"action spaces, got|must be floats, got"):
+            build_policy({**description, "action_space": describe_space(space)})
+
+
+def test_descriptions_from_before_an_option_existed_are_read(mlp: dict[str, Any]) -> None:
+    older = {key: value for key, value in mlp.items() if key not in ("min_p", "epsilon")}
+    assert described_sampling(older) == described_sampling(mlp)
+    assert build_policy(older).sampling == build_policy(mlp).sampling

@@ -17,7 +17,10 @@ from torch import Tensor, nn
 from textgym_agents.policies.sampling import Sampling
 
 Observations: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]]
-"""A batch of observations: an array ``[N, *obs]``, or a mapping of such arrays (a Dict space)."""
+"""A batch of observations: an array ``[N, *obs]``, or a mapping of such arrays (a Dict space).
+
+Nested spaces give nested mappings and tuples, for policies that take them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,16 @@ class Episode:
             since that seed, so text environments gave them the same prompt.
         observations: What the policy saw at each step, as the policy's store keeps it:
             ``[T, *obs]``, a mapping of such arrays, or `Contexts`.
-        actions: int64 ``[T]``.
-        log_probs: float32 ``[T]``, natural logarithm of the probability of each action under
-            the distribution it was sampled from (temperature, top-k, top-p and mask included).
+        actions: int64 ``[T]`` (Discrete) or ``[T, K]`` (MultiDiscrete, its components in a row);
+            float32 ``[T, D]`` (Box), not clipped to its bounds.
+        log_probs: float32 ``[T]``, natural logarithm of the probability (Box: the density) of each
+            action under the distribution it was sampled from (temperature, filters, epsilon and
+            mask included).
         values: float32 ``[T]``, the policy's value of each observation.
         rewards: float64 ``[T]``.
         action_masks: Legal actions, bool: ``[V]`` if the same at every step, ``[T, V]`` if not,
-            None if the environment names none.
+            None if the environment names none. ``V`` is the sum of the components' sizes where
+            an action has several.
         terminated: The last step reached a terminal state.
         truncated: The episode was cut (a time limit) in a state that is not terminal.
         final_value: The policy's value of the observation after the last step if the episode
@@ -65,7 +71,7 @@ class Episode:
     slot: int
     group: int
     observations: NDArray[Any] | dict[str, NDArray[Any]] | Contexts
-    actions: NDArray[np.int64]
+    actions: NDArray[Any]
     log_probs: NDArray[np.float32]
     values: NDArray[np.float32]
     rewards: NDArray[np.float64]
@@ -92,12 +98,12 @@ class Actions:
     """What a policy chose in ``N`` slots.
 
     Attributes:
-        actions: int64 ``[N]``.
+        actions: int64 ``[N]`` or ``[N, K]``, or float32 ``[N, D]``; see `Episode`.
         log_probs: float32 ``[N]``, 0 in inactive slots.
         values: float32 ``[N]``, 0 in inactive slots.
     """
 
-    actions: NDArray[np.int64]
+    actions: NDArray[Any]
     log_probs: NDArray[np.float32]
     values: NDArray[np.float32]
 
@@ -163,7 +169,7 @@ class ArrayStore(ObservationStore):
 
 
 class Policy(nn.Module, ABC):
-    """A distribution over discrete actions and a value, both functions of the observation.
+    """A distribution over actions and a value, both functions of the observation.
 
     `act` chooses actions in a vector environment; `evaluate` gives the same distribution's
     log-probabilities of stored episodes with gradients. Both work with any `Episode` and any

@@ -17,17 +17,19 @@ def legal_actions(
     active: NDArray[np.bool_],
     num_actions: int,
     device: torch.device,
+    starts: Sequence[int] | NDArray[np.int64] = (0,),
 ) -> Tensor | None:
     """The mask of one step.
 
     Args:
         masks: bool ``[N, V]``, or None: every action is legal.
         active: bool ``[N]``. Inactive slots may have an empty mask: all is legal there.
-        num_actions: ``V``.
+        num_actions: ``V``; where an action has several components, their choices together.
         device: Where the result goes.
+        starts: Where the choices of each component begin.
 
     Returns:
-        bool ``[N, V]`` with at least one legal action a row, or None.
+        bool ``[N, V]`` with at least one legal choice a row and component, or None.
 
     Raises:
         ValueError: If the shape is another one, or an active slot has no legal action.
@@ -37,7 +39,7 @@ def legal_actions(
     if masks.shape != (len(active), num_actions):
         raise ValueError(f"action masks are {masks.shape}, expected {(len(active), num_actions)}")
     masks = np.array(masks, np.bool_)  # a copy: PyTorch takes no read-only arrays
-    some: NDArray[np.bool_] = np.any(masks, axis=1)
+    some = np.asarray(np.logical_or.reduceat(masks, starts, axis=1).all(axis=1))
     if not some.all():
         if (~some & active).any():
             slot = int(np.flatnonzero(~some & active)[0])
