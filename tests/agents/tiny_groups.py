@@ -67,6 +67,10 @@ class Tree:
                     episode.log_probs = policy.evaluate([episode]).log_probs.numpy()
         return cls(tree)
 
+    def all(self) -> list[Episode]:
+        """The episodes of one prompt after another."""
+        return [episode for prompt in self.episodes for episode in prompt]
+
     def log_probs(self, policy: MLPPolicy) -> torch.Tensor:
         """Of the whole episodes, differentiable: ``[prompts, K]``."""
         rows = []
