@@ -183,6 +183,7 @@ def learn(name: str, seed: int, steps: int | None) -> tuple[Curve, float]:
         curve = learn_ours(learner, seed, steps)
     else:
         curve = learn_theirs(learner, seed, steps)
+    print(f"{name}, seed {seed}: solved at {solved_at(curve)}", flush=True)
     return curve, time.perf_counter() - begun
 
 

@@ -74,3 +74,12 @@ def test_score_scales(tmp_path: Path) -> None:
     run("score_scales.py", *arguments, "--scales", str(scales), "--output", str(tmp_path))
     (row,) = json.loads(scales.read_text())
     assert row["expert"]["mean"] == 1.0 > row["random"]["mean"]
+
+
+def test_cartpole(tmp_path: Path) -> None:
+    arguments = ("--seeds", "2", "--steps", "100", "--only", "a2c", "sb3_ppo_zoo", "--jobs", "1")
+    output = run("cartpole.py", *arguments, "--output", str(tmp_path))
+    assert "a2c, seed 1: solved at None" in output
+    rows = json.loads((tmp_path / "cartpole.json").read_text())["rows"]
+    assert [row["steps to 475, each seed"] for row in rows] == ["never, never"] * 2
+    assert (tmp_path / "cartpole.png").stat().st_size > 5000
