@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -18,6 +18,9 @@ NUM_PROCEDURAL_EXAMPLES = 2**31
 
 MAX_REDRAWS = 10_000
 """How many prompts are drawn for one example before its split is called empty."""
+
+Fits = Callable[[str], bool]
+"""Says whether the text that decides an example's split puts it in the split wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +93,11 @@ class Task(ABC):
 class ProceduralTask(Task):
     """A task whose examples are generated, each from (seed, index) alone.
 
-    Example `i` comes from `default_rng(SeedSequence([seed, i]))`: prompts are drawn from that one
-    generator until one belongs to the split asked for. Which split a prompt belongs to is a hash of
-    the prompt, so no prompt is in two splits, whatever the seed.
+    Example `i` comes from `default_rng(SeedSequence([seed, i]))`: examples are drawn from that one
+    generator until one belongs to the split asked for. Which split an example belongs to is a hash
+    of its prompt, so no prompt is in two splits, whatever the seed. A held-out split has a
+    sixteenth of the prompts, so it takes sixteen draws; `AimedTask` is for tasks that can do
+    with less.
 
     Args:
         level: One of the class's `levels`; None stands for its `default_level`.
@@ -126,6 +131,11 @@ class ProceduralTask(Task):
     def generate(self, rng: np.random.Generator) -> Example:
         """Draw one example of the task's level, for whichever split it falls in."""
 
+    def attempt(self, rng: np.random.Generator, fits: Fits) -> Example | None:
+        """Draw one example; return None if it is not in the split wanted."""
+        example = self.generate(rng)
+        return example if fits(example.prompt) else None
+
     def num_examples(self, split: str) -> int:
         """Return 2**31, the number of indices of every split; prompts may recur.
 
@@ -149,9 +159,13 @@ class ProceduralTask(Task):
                 f"the examples 0 to {size - 1}"
             )
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, index]))
+
+        def fits(text: str) -> bool:
+            return split_of(text) == split
+
         for _ in range(MAX_REDRAWS):
-            example = self.generate(rng)
-            if split_of(example.prompt) == split:
+            example = self.attempt(rng, fits)
+            if example is not None:
                 return example
         raise ValueError(
             f"task {self.name!r} at level {self.level!r} has no prompt in the split {split!r}: "
@@ -159,10 +173,38 @@ class ProceduralTask(Task):
         )
 
 
-def split_of(prompt: str) -> str:
-    """Return the split a generated prompt belongs to: 1/16 validation, 1/16 test, else train."""
+class AimedTask(ProceduralTask):
+    """A procedural task that aims at a split, instead of drawing sixteen whole examples for one.
+
+    Its `attempt` asks `fits` as soon as it can, about the prompt or about a key: words that the
+    prompt determines, so that equal prompts have equal keys and no prompt is in two splits. It
+    either gives up at once, or redraws a part of the prompt which has so many values that, of every
+    thousand examples, all but a few find one that fits. Both leave the held-out examples
+    distributed like the others: what is easy to redraw must not decide what is drawn.
+    """
+
+    @abstractmethod
+    def attempt(self, rng: np.random.Generator, fits: Fits) -> Example | None:
+        """Draw one example that fits; return None if there was none.
+
+        Args:
+            rng: Where all random choices come from.
+            fits: Whether a prompt, or a key, belongs to the split wanted. Every prompt is asked
+                about by the same kind of words at every call.
+        """
+
+    def generate(self, rng: np.random.Generator) -> Example:
+        """Draw one example of the task's level, for whichever split it falls in."""
+        while True:
+            example = self.attempt(rng, lambda text: True)
+            if example is not None:
+                return example
+
+
+def split_of(text: str) -> str:
+    """Return the split of a generated prompt or key: 1/16 validation, 1/16 test, else train."""
     # CRC is linear, so the low bits of similar prompts are alike: a multiplication mixes them.
-    bucket = (zlib.crc32(prompt.encode()) * 2654435761 & 0xFFFFFFFF) >> 28
+    bucket = (zlib.crc32(text.encode()) * 2654435761 & 0xFFFFFFFF) >> 28
     return SPLITS[bucket + 1] if bucket < 2 else SPLITS[0]
 
 

@@ -34,7 +34,7 @@ class Draws:
 
     def chance(self, probability: float) -> bool:
         """Return True with a probability."""
-        return self.unit() < probability
+        return (self._values or self._refill()).pop() < probability
 
     def pick(self, choices: Sequence[T]) -> T:
         """Return one of the choices, each as likely."""
@@ -43,7 +43,7 @@ class Draws:
 
     def between(self, low: int, high: int) -> int:
         """Return a whole number, both ends included."""
-        return low + int(self.unit() * (high - low + 1))
+        return low + int((self._values or self._refill()).pop() * (high - low + 1))
 
     def sample(self, choices: Sequence[T], count: int) -> list[T]:
         """Return `count` different choices in random order.

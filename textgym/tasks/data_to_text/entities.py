@@ -57,13 +57,18 @@ class Fact(NamedTuple):
         subject: Who or what it is about.
         relation: What it says.
         object: An entity, or None where the object is a value.
-        value: The object as it is written.
+        literal: That value as it is written; "" where there is an entity.
     """
 
     subject: Entity
     relation: Relation
     object: Entity | None
-    value: str
+    literal: str = ""
+
+    @property
+    def value(self) -> str:
+        """The object as it is written."""
+        return self.literal if self.object is None else self.object.name
 
     def other(self, about: Entity) -> Entity | None:
         """Return the entity at the other end, or None where that is a value."""

@@ -64,6 +64,14 @@ MAKERS: dict[str, Callable[[Draws], Entity]] = {
 """Draw an entity of a type."""
 
 
+def rename(draws: Draws, entity: Entity) -> None:
+    """Give an entity another name of its kind, drawn like the first one."""
+    other = MAKERS[entity.type](draws)
+    entity.name, entity.pronouns = other.name, other.pronouns
+    if other.name.endswith(other.detail):  # "Union Toys" is not a name for what makes engines
+        entity.name = other.name.removesuffix(other.detail) + entity.detail
+
+
 def _of(values: tuple[str, ...]) -> Value:
     return lambda draws, _: draws.pick(values)
 

@@ -16,6 +16,9 @@ IRREGULAR_PARTICIPLES = frozenset(
 
 ARTICLES = frozenset(("a", "an", "the"))
 
+MERGING = frozenset(label for key in MERGED for label in key)
+"""The labels of facts that may be said in one phrase with another."""
+
 
 class Unit(NamedTuple):
     """A phrase about an entity, and what follows from it.
@@ -61,10 +64,12 @@ def merged_phrases(first: Fact, second: Fact) -> list[str]:
 
 def listed(units: Sequence[Unit]) -> str:
     """Return "p1", "p1 and p2" or "p1, p2 and p3", a shared "was" or "is" said once."""
+    if len(units) == 1:
+        return units[0].text
     texts = [unit.text for unit in units]
-    copulas = {text.split(" ", 1)[0] for text in texts}
-    if len(copulas) == 1 and all(unit.kind == "participle" for unit in units):
+    copula = texts[0].split(" ", 1)[0] + " "
+    if all(text.startswith(copula) for text in texts) and all(
+        unit.kind == "participle" for unit in units
+    ):
         texts[1:] = [unit.reduced for unit in units[1:]]
-    if len(texts) == 1:
-        return texts[0]
     return ", ".join(texts[:-1]) + " and " + texts[-1]

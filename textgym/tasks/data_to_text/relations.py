@@ -31,7 +31,8 @@ class Phrase(NamedTuple):
 
     def fill(self, name: str) -> str:
         """Put a name or a value into the gap."""
-        return self.before + self.object_text(name) + self.after
+        filling = with_article(name) if self.article else name
+        return f"{self.before}{filling}{self.after}"
 
     def object_text(self, name: str) -> str:
         """Return what fills the gap: with "a" or "an" where the phrase wants one."""

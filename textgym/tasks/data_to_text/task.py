@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from textgym.tasks.base import Example, ProceduralTask
-from textgym.tasks.data_to_text.phrasing import merged_key, merged_phrases
+from textgym.tasks.base import AimedTask, Example, Fits
+from textgym.tasks.data_to_text.makers import rename
+from textgym.tasks.data_to_text.phrasing import MERGING, merged_key, merged_phrases
 from textgym.tasks.data_to_text.world import World
 from textgym.tasks.data_to_text.writer import Writer
 from textgym.tasks.draws import Draws
@@ -21,11 +22,17 @@ LIMITS = {"easy": (48, 52), "medium": (88, 84), "hard": (128, 112)}
 NUM_REFERENCES = {"easy": 4, "medium": 4, "hard": 3}
 """How many different texts are wanted, by level; where the facts allow fewer, there are fewer."""
 
+MAX_NAMES = 100
+"""How many names are drawn for one entity before its prompt's split is given up."""
+
+GAP = "_"
+"""Stands for the name that is yet to be drawn."""
+
 MAX_TEXTS = 12
 """How many texts are written to find them."""
 
 
-class DataToTextTask(ProceduralTask):
+class DataToTextTask(AimedTask):
     r"""Triples of a knowledge graph to fluent text that states each of them and nothing else.
 
     A prompt lists one to six facts about connected people, companies, books, films, buildings,
@@ -58,12 +65,17 @@ class DataToTextTask(ProceduralTask):
         super().__init__(level=level, seed=seed)
         self.max_prompt_tokens, self.max_new_tokens = LIMITS[self.level]
 
-    def generate(self, rng: np.random.Generator) -> Example:
-        """Draw connected triples and write them up in several ways."""
+    def attempt(self, rng: np.random.Generator, fits: Fits) -> Example | None:
+        """Draw connected triples, name them so that they fit, and write them up in several ways."""
         draws = Draws(rng)
         world = World(draws, draws.pick(SIZES[self.level]))
-        triples = [[f.subject.name, f.relation.label, f.value] for f in world.facts]
-        prompt = " ; ".join(" | ".join(triple) for triple in triples) + "\n"
+        prompt = _prompt(_triples(world))
+        if not fits(prompt):
+            named = _renamed(world, draws, fits)
+            if named is None:
+                return None
+            prompt = named
+        triples = _triples(world)
         metadata = {
             "level": self.level,
             "facts": _facts(world, triples),
@@ -74,6 +86,28 @@ class DataToTextTask(ProceduralTask):
         }
         references = _references(world, draws, NUM_REFERENCES[self.level])
         return Example(prompt, references, metadata)
+
+
+def _triples(world: World) -> list[list[str]]:
+    return [[fact.subject.name, fact.relation.label, fact.value] for fact in world.facts]
+
+
+def _prompt(triples: list[list[str]]) -> str:
+    return " ; ".join([" | ".join(triple) for triple in triples]) + "\n"
+
+
+def _renamed(world: World, draws: Draws, fits: Fits) -> str | None:
+    """Rename an entity until the prompt fits; return that prompt, or None if no name will do."""
+    entity = draws.pick(world.entities)
+    taken = [each.name for each in world.entities]
+    entity.name = GAP
+    pieces = _prompt(_triples(world)).split(GAP)
+    for _ in range(MAX_NAMES):
+        rename(draws, entity)
+        prompt = entity.name.join(pieces)
+        if fits(prompt) and entity.name not in taken:
+            return prompt
+    return None
 
 
 def _references(world: World, draws: Draws, wanted: int) -> tuple[str, ...]:
@@ -98,8 +132,9 @@ def _facts(world: World, triples: list[list[str]]) -> list[dict[str, Any]]:
         }
         for fact in world.facts
     ]
-    for i, first in enumerate(world.facts):
-        for j, second in enumerate(world.facts):
+    merging = [(i, f) for i, f in enumerate(world.facts) if f.relation.label in MERGING]
+    for i, first in merging:
+        for j, second in merging:
             if i != j and merged_key(first, second):
                 both = merged_phrases(first, second)
                 said[i][first.subject.name] += both

@@ -54,7 +54,7 @@ class World:
         else:
             entity = self._entity(other)
             subject, target = (node, entity) if forward else (entity, node)
-            fact = Fact(subject, relation, target, target.name)
+            fact = Fact(subject, relation, target)
             entity.facts.append(fact)
         node.facts.append(fact)
         self.facts.append(fact)

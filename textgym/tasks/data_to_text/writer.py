@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textgym.tasks.data_to_text.entities import Entity, Fact
-from textgym.tasks.data_to_text.phrasing import Unit, listed, merged_key, merged_phrases
+from textgym.tasks.data_to_text.phrasing import MERGING, Unit, listed, merged_key, merged_phrases
 from textgym.tasks.data_to_text.world import World
 from textgym.tasks.draws import Draws
 
@@ -54,7 +54,10 @@ class Writer:
         units = []
         while facts:
             fact = facts.pop(0)
-            partner = next((f for f in facts if merged_key(fact, f) or merged_key(f, fact)), None)
+            partner = None
+            if facts and fact.relation.label in MERGING:
+                pairs = (f for f in facts if merged_key(fact, f) or merged_key(f, fact))
+                partner = next(pairs, None)
             if partner is None:
                 units.append(self._single(node, fact))
             else:
@@ -66,7 +69,8 @@ class Writer:
 
     def _single(self, node: Entity, fact: Fact) -> Unit:
         phrases, name = fact.phrases(node)
-        fresh = [phrase for phrase in phrases if self._used.isdisjoint(phrase.words)] or phrases
+        unused = self._used.isdisjoint
+        fresh = [phrase for phrase in phrases if unused(phrase.words)] or phrases
         phrase = fresh[0] if self._draws is None else self._draws.pick(fresh)
         self._used |= phrase.words
         return self._unit(phrase.fill(name), (fact.other(node),))
@@ -82,12 +86,14 @@ class Writer:
         return self._unit(text, others)
 
     def _unit(self, text: str, others: tuple[Entity | None, ...]) -> Unit:
-        named = tuple(other for other in others if other is not None)
-        child = next((other for other in named if self._untold(other)), None)
-        return Unit(text, child, named)
+        named = tuple([other for other in others if other is not None])
+        for other in named:
+            if self._untold(other):
+                return Unit(text, other, named)
+        return Unit(text, None, named)
 
     def _untold(self, entity: Entity) -> bool:
-        return any(id(fact) not in self._told for fact in entity.facts)
+        return not self._told.issuperset(map(id, entity.facts))
 
     def _chunks(self, units: list[Unit]) -> list[list[Unit]]:
         """Divide what is told of an entity into sentences of one to three phrases."""

@@ -6,7 +6,8 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from textgym.tasks.base import Example, ProceduralTask
+from textgym.tasks.base import AimedTask, Example, Fits
+from textgym.tasks.draws import Draws
 from textgym.tasks.recommendation.catalogue import catalogue
 
 
@@ -41,11 +42,14 @@ SETTINGS = {
 SPREAD = 1.25
 """Standard deviation of a user's taste for a genre, in stars; a neutral title has 3."""
 
+MAX_ORDERS = 100
+"""How many orders of a history are tried for one example before its split is given up."""
+
 NOISE = 0.4
 """Standard deviation of a rating about the user's true one, in stars, before rounding."""
 
 
-class RecommendationTask(ProceduralTask):
+class RecommendationTask(AimedTask):
     """Recommend films to a user: from a few ratings to a ranked list of titles.
 
     The agent reads how many stars, 1 to 5, a user gave to some films, and lists the best others
@@ -97,8 +101,8 @@ class RecommendationTask(ProceduralTask):
         self.max_prompt_tokens = self.setting.prompt_tokens
         self.max_new_tokens = self.setting.new_tokens
 
-    def generate(self, rng: np.random.Generator) -> Example:
-        """Draw a user, a history and, below "hard", candidates."""
+    def attempt(self, rng: np.random.Generator, fits: Fits) -> Example | None:
+        """Draw a user, a history and, below "hard", candidates; reorder the history to fit."""
         setting, titles = self.setting, self.catalogue.titles
         taste = SPREAD * rng.standard_normal(setting.genres)
         likings = self.catalogue.factors @ taste
@@ -106,19 +110,27 @@ class RecommendationTask(ProceduralTask):
         rated, offered = order[: setting.rated], order[setting.rated :][: setting.candidates]
         noise = NOISE * rng.standard_normal(setting.rated)
         stars = np.rint(3 + likings[rated] + noise).clip(1, 5).astype(int).tolist()
-        history = dict(zip([titles[i] for i in rated.tolist()], stars, strict=True))
+        history = list(zip([titles[i] for i in rated.tolist()], stars, strict=True))
         candidates = tuple([titles[i] for i in offered.tolist()])
+        draws = Draws(rng)
+        for _ in range(MAX_ORDERS):
+            prompt = self._prompt(history, candidates)
+            if fits(prompt):
+                break
+            history = draws.shuffled(history)
+        else:
+            return None
         relevance = self._relevance(offered, likings[offered])
         metadata = {
             "level": self.level,
             "k": setting.k,
             "relevance": relevance,
-            "history": history,
+            "history": dict(history),
             "candidates": candidates,
             "tastes": dict(zip(self.catalogue.genres, taste.round(2).tolist(), strict=True)),
         }
         best = "; ".join(list(relevance)[: setting.k])
-        return Example(self._prompt(history, candidates), (best,), metadata)
+        return Example(prompt, (best,), metadata)
 
     def _relevance(
         self, offered: np.ndarray[tuple[int], np.dtype[np.int64]], likings: np.ndarray
@@ -134,8 +146,8 @@ class RecommendationTask(ProceduralTask):
         titles = [self.catalogue.titles[i] for i in offered[best[:-1]].tolist()]
         return dict(zip(titles, gains, strict=True))
 
-    def _prompt(self, history: dict[str, int], candidates: tuple[str, ...]) -> str:
-        ratings = "; ".join([f"{title} {stars}" for title, stars in history.items()])
+    def _prompt(self, history: list[tuple[str, int]], candidates: tuple[str, ...]) -> str:
+        ratings = "; ".join([f"{title} {stars}" for title, stars in history])
         if self.setting.candidates is None:
             return f"Ratings: {ratings}\nBest {self.setting.k} unseen titles:\n"
         offer = "; ".join(candidates)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from textgym.tasks.base import Example, ProceduralTask
+from textgym.tasks.base import AimedTask, Example, Fits
 from textgym.tasks.draws import Draws
 from textgym.tasks.story.words import ARRIVALS, FOOD, MEN, PLACES, THINGS, TIMES, WOMEN, Noun, Place
 from textgym.tasks.story.writer import Hero, Storyteller
@@ -27,8 +27,11 @@ BAG = ("person", "person", "animal", "thing", "thing", "thing", "food", "sight",
 
 MAX_REFERENCES = 3
 
+MAX_OPENINGS = 100
+"""How many openings are drawn for one story before its split is given up."""
 
-class StoryTask(ProceduralTask):
+
+class StoryTask(AimedTask):
     r"""Continue an opening so that the given words and the given mood appear.
 
     The prompt asks for a mood and for words, and tells who went where; the answer goes on. For
@@ -67,8 +70,8 @@ class StoryTask(ProceduralTask):
         super().__init__(level=level, seed=seed)
         self.max_prompt_tokens, self.max_new_tokens = LIMITS[self.level]
 
-    def generate(self, rng: np.random.Generator) -> Example:
-        """Draw a mood, words and an opening; write up to three stories."""
+    def attempt(self, rng: np.random.Generator, fits: Fits) -> Example | None:
+        """Draw a mood and words, write up to three stories, and draw openings until one fits."""
         draws = Draws(rng)
         place = draws.pick(PLACES)
         count, sentences = draws.pick(SHAPES[self.level])
@@ -79,9 +82,11 @@ class StoryTask(ProceduralTask):
         references = tuple(dict.fromkeys(teller.story() for _ in range(MAX_REFERENCES)))
         keywords = [word.word for word in draws.shuffled(words)]
         feelings = list(dict.fromkeys(moods))
-        prompt = (
-            f"{_request(feelings)} with: {', '.join(keywords)}.\n{_opening(draws, hero, place)}\n"
-        )
+        request = f"{_request(feelings)} with: {', '.join(keywords)}.\n"
+        prompts = (f"{request}{_opening(draws, hero, place)}\n" for _ in range(MAX_OPENINGS))
+        prompt = next(filter(fits, prompts), None)
+        if prompt is None:
+            return None
         sentiment = feelings if len(feelings) > 1 else feelings[0]
         metadata = {"keywords": keywords, "sentiment": sentiment, "level": self.level}
         return Example(prompt, references, metadata)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,13 +59,19 @@ class Report:
     truth: Mapping[str, Any]
     key_facts: Sequence[KeyFact]
 
-    def written(self, draws: Draws, level: str) -> str:
-        """Return the report's text: asides drawn and strewn among what matters."""
+    def written(self, draws: Draws, level: str) -> Iterator[str]:
+        """Yield the report's text without end: each time other asides, strewn elsewhere."""
         fewest, most = LENGTHS[level]
-        count = max(draws.between(fewest, most) - 1 - len(self.body), 1)
-        asides = [each.format_map(self.slots) for each in draws.sample(self.asides, count)]
-        sentences = [self.opening, *merged(draws, self.body, asides)]
-        return " ".join([capital(sentence) for sentence in sentences])
+        opening, *body = [capital(sentence) for sentence in (self.opening, *self.body)]
+        told: dict[str, str] = {}
+        while True:
+            count = max(draws.between(fewest, most) - 1 - len(body), 1)
+            asides = draws.sample(self.asides, count)
+            for aside in asides:
+                if aside not in told:
+                    told[aside] = capital(aside.format_map(self.slots))
+            sentences = merged(draws, body, [told[aside] for aside in asides])
+            yield " ".join([opening, *sentences])
 
 
 def merged(draws: Draws, first: Sequence[str], second: Sequence[str]) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import ClassVar
 
 import numpy as np
 
-from textgym.tasks.base import Example, ProceduralTask
+from textgym.tasks.base import AimedTask, Example, Fits
 from textgym.tasks.draws import Draws
 from textgym.tasks.summarization.match import write_match
 from textgym.tasks.summarization.meeting import write_meeting
@@ -19,6 +20,9 @@ from textgym.tasks.summarization.words import VALUES
 LIMITS = {"easy": (104, 40), "medium": (184, 40), "hard": (256, 40)}
 """The most tokens of a prompt and of an answer with its EOS, by level."""
 
+MAX_TEXTS = 100
+"""How many texts of one report are tried before its split is given up."""
+
 KINDS: tuple[Callable[[Draws, str], Report], ...] = (
     write_match,
     write_meeting,
@@ -27,7 +31,7 @@ KINDS: tuple[Callable[[Draws, str], Report], ...] = (
 )
 
 
-class SummarizationTask(ProceduralTask):
+class SummarizationTask(AimedTask):
     """Sum up a report in one sentence that keeps what matters and says nothing else.
 
     A report tells of a football match, a meeting, a day's weather or a quarter's sales. What
@@ -80,15 +84,18 @@ class SummarizationTask(ProceduralTask):
         super().__init__(level=level, seed=seed)
         self.max_prompt_tokens, self.max_new_tokens = LIMITS[self.level]
 
-    def generate(self, rng: np.random.Generator) -> Example:
-        """Draw what happened, tell it, and sum it up."""
+    def attempt(self, rng: np.random.Generator, fits: Fits) -> Example | None:
+        """Draw what happened, sum it up, and tell it with asides until a text fits."""
         draws = Draws(rng)
         report = draws.pick(KINDS)(draws, self.level)
+        prompts = (f"{text}\n" for text in islice(report.written(draws, self.level), MAX_TEXTS))
+        prompt = next(filter(fits, prompts), None)
+        if prompt is None:
+            return None
         metadata = {
             "level": self.level,
             "truth": report.truth,
             "key_facts": [fact.as_metadata() for fact in report.key_facts],
             "values": VALUES,
         }
-        prompt = report.written(draws, self.level) + "\n"
         return Example(prompt, tuple(report.references), metadata)
