@@ -104,6 +104,7 @@ def llama() -> PreTrainedModel:
 
 MODELS = pytest.mark.parametrize("make_model", [gpt2, llama])
 SAMPLING = Sampling(temperature=0.8, top_k=20, top_p=0.95)
+EVERY_OPTION = Sampling(temperature=0.8, top_k=10, top_p=0.9, min_p=0.1, epsilon=0.2)
 
 
 def sharpened(policy: CausalLMPolicy) -> CausalLMPolicy:
@@ -118,7 +119,9 @@ def sharpened(policy: CausalLMPolicy) -> CausalLMPolicy:
 
 @MODELS
 @pytest.mark.parametrize("as_dict", [False, True])
-@pytest.mark.parametrize("sampling", [Sampling(), SAMPLING], ids=["plain", "filtered"])
+@pytest.mark.parametrize(
+    "sampling", [Sampling(), SAMPLING, EVERY_OPTION], ids=["plain", "filtered", "every option"]
+)
 def test_evaluate_agrees_with_act(make_model: Any, as_dict: bool, sampling: Sampling) -> None:
     envs = Writing(6, as_dict)
     policy = sharpened(CausalLMPolicy.from_env(envs, make_model(), sampling=sampling))

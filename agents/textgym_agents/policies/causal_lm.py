@@ -246,7 +246,11 @@ class CausalLMPolicy(Policy):
         """Log-probabilities ``[M, V]`` and the actions taken, ``[M]``."""
         actions = self._tensor(np.concatenate([episode.actions for episode in episodes]))
         mask = flat_masks(episodes, self.num_actions, self.device)
-        return process_logits(logits, self.sampling, mask, keep=actions), actions
+        old = torch.from_numpy(np.concatenate([episode.log_probs for episode in episodes]))
+        log_probs = process_logits(
+            logits, self.sampling, mask, keep=actions, old_log_probs=old.to(self.device)
+        )
+        return log_probs, actions
 
     def _tensor(self, array: _IntArray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
