@@ -6,9 +6,10 @@ The policy gradient of the discounted objective J = E[sum_t gamma^t r_t] is
 
 with G_t the discounted return from step t on and b_t any number that does not depend on a_t
 (Sutton and Barto, Reinforcement Learning, 2nd ed., 2018, section 13.3 and its boxed REINFORCE
-with gamma^t; Williams 1992). The functions here give gamma^t (G_t - b_t), the *discounted
+with gamma^t; Williams 1992). `discounted_advantages` gives gamma^t (G_t - b_t), the *discounted
 advantage*. Many implementations drop gamma^t; the estimate is then not that of any objective's
-gradient (Nota and Thomas, Is the Policy Gradient a Gradient?, 2020).
+gradient (Nota and Thomas, Is the Policy Gradient a Gradient?, 2020). `generalized_advantages`
+drops it too, since that is what A2C, TRPO and PPO are; with gamma 1 there is no difference.
 """
 
 from __future__ import annotations
