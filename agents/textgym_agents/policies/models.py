@@ -121,7 +121,7 @@ def load_causal_lm(name_or_path: str | PathLike[str]) -> PreTrainedModel:
             trust_remote_code=False,
             attn_implementation="sdpa",
         )
-    return model
+    return _aligned(model)
 
 
 def load_seq2seq_lm(name_or_path: str | PathLike[str]) -> PreTrainedModel:
@@ -151,6 +151,17 @@ def load_seq2seq_lm(name_or_path: str | PathLike[str]) -> PreTrainedModel:
             trust_remote_code=False,
             attn_implementation="sdpa",
         )
+    return _aligned(model)
+
+
+def _aligned(model: PreTrainedModel) -> PreTrainedModel:
+    """The model with its weights in memory of PyTorch's own, in place.
+
+    Weights mapped from a file lie where the file has them, and matrix products round otherwise
+    where memory is not aligned: a resumed run would not equal the one that was never stopped.
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
     return model
 
 
