@@ -208,8 +208,9 @@ def _learner_class(algorithm: AlgorithmConfig) -> tuple[str, type[Algorithm[Any]
 def _require_plain_sampling(policy: PolicyConfig, name: str) -> None:
     if policy.sampling() != Sampling():
         raise ValueError(
-            f"{name} fits the model's own distribution: leave temperature at 1, top_k at 0 and "
-            f"top_p at 1 (got {policy.sampling()}), and sample otherwise when evaluating"
+            f"{name} fits the model's own distribution: leave temperature and top_p at 1 and "
+            f"top_k, min_p and epsilon at 0 (got {policy.sampling()}), and sample otherwise when "
+            "evaluating"
         )
 
 
