@@ -134,6 +134,20 @@ def test_epochs_and_minibatches_are_as_many_steps() -> None:
     assert all(np.isfinite(value) for value in metrics.values())
 
 
+def test_the_entropy_is_held_and_the_step_size_falls() -> None:
+    policy = random_policy()
+    config = RLOOConfig(
+        group_size=3, entropy_coef=0.1, target_entropy=5.0, schedule="linear", learning_rate=0.01
+    )
+    learner = RLOO(policy, config)
+    episodes = batch(Tree.of(policy))
+    first, second = (learner.update(episodes, progress) for progress in (0.0, 0.75))
+    assert first["entropy_coef"] == pytest.approx(0.1)
+    rise = np.exp(0.1 * (5.0 - first["entropy"]))
+    assert second["entropy_coef"] == pytest.approx(0.1 * rise)
+    assert (first["learning_rate"], second["learning_rate"]) == (0.01, 0.0025)
+
+
 def test_a_loss_that_is_not_finite_leaves_the_parameters() -> None:
     policy = random_policy()
     episodes = batch(Tree.of(policy))
@@ -153,6 +167,7 @@ def test_a_loss_that_is_not_finite_leaves_the_parameters() -> None:
         ({"num_epochs": 0}, "num_epochs must be at least 1"),
         ({"kl_coef": -0.1}, "kl_coef must be at least 0"),
         ({"gamma": 1.1}, "gamma must be at most 1"),
+        ({"target_entropy": 0.5}, "entropy_coef by factors"),
     ],
 )
 def test_configuration_is_checked(wrong: dict[str, float], message: str) -> None:
@@ -181,7 +196,9 @@ def test_a_state_of_another_run_is_refused() -> None:
 
 
 def test_resumed_run_equals_the_unstopped_one(tmp_path: Path) -> None:
-    config = RLOOConfig(kl_coef=0.1, num_epochs=2, num_minibatches=2)
+    config = RLOOConfig(
+        kl_coef=0.1, num_epochs=2, num_minibatches=2, entropy_coef=0.1, target_entropy=0.5
+    )
     assert_resumes(tmp_path / "cartpole", config, (1200, 3000))
     assert_resumes(tmp_path / "text", config, (100, 250), env_id=ENV_ID, policy=LM)
 

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textgym_agents.algorithms.base import Algorithm, AlgorithmConfig, check_rewards
+from textgym_agents.algorithms.entropy import EntropyCoefficient
 from textgym_agents.algorithms.minibatches import Part, Split
 from textgym_agents.algorithms.reference import Reference
-from textgym_agents.policies import Episode, Evaluation
+from textgym_agents.algorithms.schedules import Schedule, scheduled
+from textgym_agents.policies import Episode, Evaluation, Policy
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +37,22 @@ class EpochConfig(AlgorithmConfig, Protocol):
     @property
     def max_tokens_per_pass(self) -> int:
         """Positions of a forward pass at most, 0 for no limit."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """How the step size changes."""
+
+    @property
+    def entropy_coef(self) -> float:
+        """Weight of the entropy, at first."""
+
+    @property
+    def target_entropy(self) -> float | None:
+        """The entropy to hold, None for none."""
+
+    @property
+    def entropy_learning_rate(self) -> float:
+        """Size of the steps of the entropy's weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +105,16 @@ class EpochAlgorithm(Algorithm[ConfigT]):
 
     Attributes:
         reference: The policy at the start of training, where the algorithm keeps it.
+        entropy_coef: The weight of the entropy.
     """
 
     reference: Reference | None = None
+
+    def __init__(self, policy: Policy, config: ConfigT) -> None:
+        super().__init__(policy, config)
+        self.entropy_coef = EntropyCoefficient(
+            config.entropy_coef, config.target_entropy, config.entropy_learning_rate
+        )
 
     @abstractmethod
     def prepare(self, episodes: Sequence[Episode]) -> Batch:
@@ -98,6 +123,10 @@ class EpochAlgorithm(Algorithm[ConfigT]):
     @abstractmethod
     def losses(self, evaluation: Evaluation, steps: Steps) -> dict[str, Tensor]:
         """A pass's share of a minibatch's ``loss`` and metrics, which add up over its passes."""
+
+    def learning_rate(self, progress: float) -> float:
+        """By the schedule; ``progress`` is the share of training done."""
+        return self.config.learning_rate * scheduled(self.config.schedule, progress)
 
     def gradients(self, episodes: Sequence[Episode]) -> dict[str, float]:
         """Set ``grad`` to the gradient of the loss of the whole batch as one minibatch."""
@@ -114,9 +143,10 @@ class EpochAlgorithm(Algorithm[ConfigT]):
 
         Returns:
             The batch's metrics; the means over the minibatches of the losses' and of
-            ``grad_norm``; and the first minibatch's ``log_prob_gap``, the largest difference
-            between the log-probability that an action was sampled with and the one evaluated
-            before any step, which is rounding error.
+            ``grad_norm``; ``learning_rate``; ``entropy_coef``, the one used; and the first
+            minibatch's ``log_prob_gap``, the largest difference between the log-probability that
+            an action was sampled with and the one evaluated before any step, which is rounding
+            error.
 
         Raises:
             ValueError: A reward is not finite, or the batch is empty.
@@ -134,16 +164,20 @@ class EpochAlgorithm(Algorithm[ConfigT]):
                     rows[-1]["grad_norm"] = self._step(rows[-1]["loss"], progress)
         finally:
             self.optimizer.zero_grad(set_to_none=True)
-        return {
+        metrics = {
             **{name: float(np.mean([row[name] for row in rows])) for name in rows[0]},
             **batch.metrics,
             "log_prob_gap": rows[0]["log_prob_gap"],
             "learning_rate": self.learning_rate(progress),
+            "entropy_coef": self.entropy_coef.value,
         }
+        self.entropy_coef.update(metrics["entropy"])
+        return metrics
 
     def state(self) -> dict[str, Tensor]:
-        """The reference's weights, where there is one."""
-        return {} if self.reference is None else self.reference.state()
+        """The reference's weights and the entropy's weight, as far as in use."""
+        reference = {} if self.reference is None else self.reference.state()
+        return {**reference, **self.entropy_coef.state()}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on from what `state` gave; see `Algorithm.load_state`."""
@@ -154,6 +188,7 @@ class EpochAlgorithm(Algorithm[ConfigT]):
             )
         if self.reference is not None:
             self.reference.load_state(tensors)
+        self.entropy_coef.load_state(tensors)
 
     def _gradients(self, batch: Batch, parts: Sequence[Part]) -> dict[str, float]:
         """Set ``grad`` to the gradient of a minibatch's loss; return its metrics."""

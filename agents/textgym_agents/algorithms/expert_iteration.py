@@ -10,8 +10,10 @@ from torch import Tensor
 
 from textgym_agents.algorithms.base import check_rewards
 from textgym_agents.algorithms.checks import require
+from textgym_agents.algorithms.entropy import check_entropy
 from textgym_agents.algorithms.epochs import Batch, EpochAlgorithm, Steps, join
 from textgym_agents.algorithms.minibatches import Split
+from textgym_agents.algorithms.schedules import Schedule
 from textgym_agents.losses import entropy_bonus, negative_log_likelihood
 from textgym_agents.policies import Episode, Evaluation
 from textgym_agents.returns import best_of_groups, returns_to_go
@@ -24,6 +26,9 @@ class ExpertIterationConfig:
     # Step size of Adam. Lower: slower and steadier. Higher: faster, until it diverges; language
     # models want 1e-5 to 1e-3, small networks 1e-3 to 1e-2.
     learning_rate: float = 1e-3
+
+    # How the step size changes: not at all, or to 0 at total_steps in a line or half a cosine.
+    schedule: Schedule = "constant"
 
     # Neighbouring environments that start from the same seed, hence the same prompt, and are
     # compared; 2 or more, must divide num_envs. Lower: more prompts a batch. Higher: better bests.
@@ -45,8 +50,19 @@ class ExpertIterationConfig:
     # exact steps. Higher: more and noisier ones.
     num_minibatches: int = 1
 
-    # Weight of the mean entropy a step (nats). Lower: commits sooner. Higher: explores longer.
+    # Weight of the mean entropy a step (nats). Lower: commits sooner, to a wrong action perhaps.
+    # Higher: explores longer.
     entropy_coef: float = 0.0
+
+    # Mean entropy a step (nats) to hold: entropy_coef, which is then the first value, rises while
+    # the entropy is lower and falls while it is higher. Lower: ends closer to one action. Higher:
+    # explores on; above the logarithm of the number of actions it cannot be reached. None: the
+    # weight stays.
+    target_entropy: float | None = None
+
+    # Size of that adaptation: 0.1 changes the weight by a tenth a batch where the entropy is a nat
+    # off. Lower: slower and steadier. Higher: faster, until it swings.
+    entropy_learning_rate: float = 0.1
 
     # Largest Euclidean norm of the gradient of a step; a longer one is scaled down. Lower:
     # steadier. Higher: single minibatches move more. 0: no limit.
@@ -60,9 +76,9 @@ class ExpertIterationConfig:
     # with each other. Lower: more frequent, noisier updates. Higher: fewer, more exact ones.
     episodes_per_env: int = 1
 
-    # Tokens (steps, for other observations) of one forward and backward pass, padding included; a
-    # minibatch's gradient is the exact sum of its passes. Lower: less memory, which for language
-    # models goes with steps times vocabulary. Higher: fewer passes. 0: one pass.
+    # Tokens (steps, for other observations) of one forward and backward pass, a shared prompt
+    # counted once; a minibatch's gradient is the exact sum of its passes. Lower: less memory, which
+    # for language models goes with steps times vocabulary. Higher: fewer passes. 0: one pass.
     max_tokens_per_pass: int = 8192
 
     def __post_init__(self) -> None:
@@ -73,7 +89,7 @@ class ExpertIterationConfig:
             require(name, getattr(self, name), least=1)
         for name in ("max_grad_norm", "weight_decay", "max_tokens_per_pass"):
             require(name, getattr(self, name), least=0)
-        require("entropy_coef", self.entropy_coef)
+        check_entropy(self.entropy_coef, self.target_entropy, self.entropy_learning_rate)
         if self.keep >= self.group_size:
             raise ValueError(
                 f"keep must be below group_size, which is {self.group_size}, got {self.keep}: a "
@@ -133,7 +149,7 @@ class ExpertIteration(EpochAlgorithm[ExpertIterationConfig]):
         """``loss`` (with the entropy bonus), ``policy_loss`` (without) and ``entropy``, in nats."""
         policy_loss = negative_log_likelihood(evaluation.log_probs, steps.num_steps)
         entropy = entropy_bonus(evaluation.entropy, steps.num_steps)
-        loss = policy_loss - self.config.entropy_coef * entropy
+        loss = policy_loss - self.entropy_coef.value * entropy
         return {"loss": loss, "policy_loss": policy_loss, "entropy": entropy}
 
     def update(

@@ -9,9 +9,11 @@ import numpy as np
 from torch import Tensor
 
 from textgym_agents.algorithms.checks import require
+from textgym_agents.algorithms.entropy import check_entropy
 from textgym_agents.algorithms.epochs import Batch, EpochAlgorithm, Steps, join, spread
 from textgym_agents.algorithms.minibatches import Split
 from textgym_agents.algorithms.reference import Reference
+from textgym_agents.algorithms.schedules import Schedule
 from textgym_agents.losses import (
     clipped_policy_loss,
     entropy_bonus,
@@ -29,6 +31,9 @@ class RLOOConfig:
     # Step size of Adam. Lower: slower and steadier. Higher: faster, until it diverges; language
     # models want 1e-6 to 1e-3, small networks 1e-3 to 1e-2.
     learning_rate: float = 1e-3
+
+    # How the step size changes: not at all, or to 0 at total_steps in a line or half a cosine.
+    schedule: Schedule = "constant"
 
     # Neighbouring environments that start from the same seed, hence the same prompt, and are
     # compared; 2 or more, must divide num_envs. Lower: more prompts a batch. Higher: better
@@ -65,6 +70,16 @@ class RLOOConfig:
     # Higher: explores longer.
     entropy_coef: float = 0.0
 
+    # Mean entropy a step (nats) to hold: entropy_coef, which is then the first value, rises while
+    # the entropy is lower and falls while it is higher. Lower: ends closer to one action. Higher:
+    # explores on; above the logarithm of the number of actions it cannot be reached. None: the
+    # weight stays.
+    target_entropy: float | None = None
+
+    # Size of that adaptation: 0.1 changes the weight by a tenth a batch where the entropy is a nat
+    # off. Lower: slower and steadier. Higher: faster, until it swings.
+    entropy_learning_rate: float = 0.1
+
     # Largest Euclidean norm of the gradient of a step; a longer one is scaled down. Lower:
     # steadier. Higher: single minibatches move more. 0: no limit.
     max_grad_norm: float = 1.0
@@ -77,9 +92,9 @@ class RLOOConfig:
     # with each other. Lower: more frequent, noisier updates. Higher: fewer, more exact ones.
     episodes_per_env: int = 1
 
-    # Tokens (steps, for other observations) of one forward and backward pass, padding included; a
-    # minibatch's gradient is the exact sum of its passes. Lower: less memory, which for language
-    # models goes with steps times vocabulary. Higher: fewer passes. 0: one pass.
+    # Tokens (steps, for other observations) of one forward and backward pass, a shared prompt
+    # counted once; a minibatch's gradient is the exact sum of its passes. Lower: less memory, which
+    # for language models goes with steps times vocabulary. Higher: fewer passes. 0: one pass.
     max_tokens_per_pass: int = 8192
 
     def __post_init__(self) -> None:
@@ -90,7 +105,7 @@ class RLOOConfig:
             require(name, getattr(self, name), least=1)
         for name in ("kl_coef", "max_grad_norm", "weight_decay", "max_tokens_per_pass"):
             require(name, getattr(self, name), least=0)
-        require("entropy_coef", self.entropy_coef)
+        check_entropy(self.entropy_coef, self.target_entropy, self.entropy_learning_rate)
         require("clip_range", self.clip_range, above=0, most=1)
         if self.clip_range_high is not None:
             require("clip_range_high", self.clip_range_high, above=0)
@@ -163,7 +178,7 @@ class RLOO(EpochAlgorithm[RLOOConfig]):
         kl = kl_estimates(steps.old_log_probs, evaluation.log_probs.detach(), "k3")
         ratio = (now.detach() - old).exp()
         return {
-            "loss": policy_loss - config.entropy_coef * entropy,
+            "loss": policy_loss - self.entropy_coef.value * entropy,
             "policy_loss": policy_loss,
             "entropy": entropy,
             "kl": kl.sum() / steps.num_steps,
