@@ -32,6 +32,10 @@ PolicyT = TypeVar("PolicyT", bound=Policy)
 LAUNCH = "torchrun --standalone --nproc-per-node 2 -m textgym_agents"
 """What starts two processes on this machine."""
 
+_COUNTS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+_INDICES = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
+"""Where launchers say how many processes there are, and which a process is; MPI's, too."""
+
 _BUCKET = 2**24
 """Gradients that are summed at once hold about so many numbers."""
 
@@ -178,7 +182,7 @@ def join_processes(device: str) -> Processes:
         RuntimeError: They cannot be joined, and would train unsynchronised.
         ValueError: The device is a numbered one.
     """
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    launched = next((int(os.environ[name]) for name in _COUNTS if name in os.environ), 1)
     # Accelerate's launcher leaves this behind where it was to start several and started one.
     lost = {"ACCELERATE_MIXED_PRECISION", "MASTER_ADDR"} <= os.environ.keys()
     if lost and "WORLD_SIZE" not in os.environ:
@@ -188,6 +192,11 @@ def join_processes(device: str) -> Processes:
         )
     if launched == 1:
         return Processes(device=device)
+    if not any(name in os.environ for name in _INDICES):
+        raise RuntimeError(
+            f"the environment says that {launched} processes were launched, but no RANK says which "
+            f'this one is: they would train unsynchronised. Launch them with "{LAUNCH}"'
+        )
     kind = torch.device(device)
     if kind.index is not None:
         raise ValueError(
@@ -200,7 +209,7 @@ def join_processes(device: str) -> Processes:
     state: Any = PartialState(cpu=kind.type == "cpu")
     if state.num_processes != launched or state.device.type != kind.type:
         raise RuntimeError(
-            f"WORLD_SIZE says {launched} processes, but Accelerate joined {state.num_processes} on "
+            f"{launched} processes were launched, but Accelerate joined {state.num_processes} on "
             f"{state.device}: they would train unsynchronised. Launch them on {kind.type} with "
             f'"{LAUNCH}"'
         )

@@ -1,0 +1,418 @@
+"""Two processes, launched once for the whole file: this file is also what they run."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from safetensors.torch import load_file
+
+from textgym_agents import train as training
+from textgym_agents.algorithms import ALGORITHMS, Algorithm, ReinforceConfig
+from textgym_agents.checkpoint import read_state
+from textgym_agents.distributed import LAUNCH, Processes, divide, join_processes
+from textgym_agents.loggers import TIME_COLUMNS, read_rows
+from textgym_agents.policies import Contexts, Episode, Policy
+from textgym_agents.policies.construction import PolicyConfig, build_policy, describe_policy
+from textgym_agents.rollout import collect
+from textgym_agents.runs.config import TrainConfig
+from textgym_agents.runs.environments import make_envs
+from textgym_agents.runs.seeding import iteration_seeds
+from textgym_agents.train import train
+
+ROOT = Path(__file__).parents[2]
+TINY, CARTPOLE = "textgym:textgym/Tiny-v0", "CartPole-v1"
+NUM_ENVS, GROUP = 8, 2
+POLICIES = {
+    TINY: PolicyConfig(kind="causal_lm", layers=1, heads=2, width=16),
+    CARTPOLE: PolicyConfig(hidden_sizes=(8,)),
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "reinforce": {"baseline": "learned", "entropy_coef": 0.1, "normalize_advantages": True},
+    "mle": {"weight_decay": 0.1},
+    "ppo": {"kl_coef": 0.1, "num_minibatches": 2, "num_epochs": 2, "normalize_values": True},
+    "grpo": {"kl_coef": 0.1, "num_minibatches": 2, "num_epochs": 2},
+    "rloo": {"kl_coef": 0.1, "num_minibatches": 2, "num_epochs": 2},
+}
+CASES = [(name, env) for name in ALGORITHMS for env in POLICIES if (name, env) != ("mle", CARTPOLE)]
+
+
+def learner_and_batch(name: str, env_id: str, processes: Processes) -> tuple[Any, list[Episode]]:
+    """An algorithm whose policy the processes share, and a batch that all of them have."""
+    learner_class, config_class = ALGORITHMS[name]
+    config: Any = config_class(group_size=GROUP, max_tokens_per_pass=24, **OPTIONS.get(name, {}))
+    demonstrations = {"demonstrations": True} if name == "mle" else {}
+    envs = make_envs(env_id, NUM_ENVS, demonstrations)
+    policy = fresh_policy(env_id, envs, seed=processes.index)  # Process 0's is to hold.
+    learner = learner_class(processes.share(policy), config)
+    seeds = iteration_seeds(0, 1, NUM_ENVS, GROUP)
+    batch = collect(
+        envs,
+        learner.behaviour,
+        seeds=seeds.slots,
+        generator=seeds.generator(),
+        follow_expert=learner.follows_expert,
+    )
+    return learner, batch
+
+
+def fresh_policy(env_id: str, envs: Any, seed: int = 0) -> Policy:
+    """A language model in double precision: Adam makes a step of its gradients of almost 0."""
+    policy = build_policy(describe_policy(POLICIES[env_id], envs, seed))
+    return policy.double() if env_id == TINY else policy
+
+
+def update(learner: Algorithm[Any], batch: list[Episode]) -> dict[str, Any]:
+    """What two updates make of the metrics and the weights, the optimizer's moments too."""
+    rows = [learner.update(batch, 0.5, np.random.default_rng(k)) for k in range(2)]
+    moments = {
+        f"{index}.{key}": value
+        for index, entry in learner.optimizer.state_dict()["state"].items()
+        for key, value in entry.items()
+    }
+    weights = {name: tensor.clone() for name, tensor in learner.policy.state_dict().items()}
+    return {"rows": rows, "weights": weights, "moments": moments, "state": learner.state()}
+
+
+def config(output: Path, **kwargs: Any) -> TrainConfig:
+    base: dict[str, Any] = {
+        "env_id": CARTPOLE,
+        "output": output,
+        "num_envs": 4,
+        "total_steps": 1_000_000,
+        "policy": POLICIES[CARTPOLE],
+        "eval_interval": 2,
+        "eval_episodes": 4,
+    }
+    return TrainConfig(**{**base, **kwargs})
+
+
+def work(output: Path) -> None:
+    """One of the two processes."""
+    processes = join_processes("cpu")
+    results: dict[Any, Any] = {}
+    for name, env_id in CASES:
+        results[name, env_id] = update(*learner_and_batch(name, env_id, processes))
+    collected = rollouts(output / "rollout")
+    runs = {
+        "whole": run_until(4, output / "whole"),
+        "half": run_until(2, output / "halves"),
+        "halves": run_until(4, output / "halves", resume=True),
+    }
+    errors(processes, output)
+    results |= {"collected": collected, "runs": runs}
+    with (output / f"process-{processes.index}.pickle").open("wb") as file:
+        pickle.dump(results, file)
+
+
+def run_until(iteration: int, output: Path, **kwargs: Any) -> tuple[int, int, bool]:
+    """Train until the second process alone gets SIGINT, as the given iteration begins."""
+    iterate = training.iterate
+
+    def interrupted(run: Any) -> dict[str, float]:
+        if run.iteration + 1 == iteration and run.processes.index == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return iterate(run)
+
+    training.iterate = interrupted
+    result = train(config(output, **kwargs), ReinforceConfig(baseline="learned"))
+    training.iterate = iterate
+    return result.iteration, result.steps, result.interrupted
+
+
+def rollouts(output: Path) -> list[Episode]:
+    """The batch of the first iteration of a run."""
+    batches: list[list[Episode]] = []
+    gather = training.gather
+
+    def noted(run: Any) -> tuple[list[Episode], int]:
+        episodes, num_steps = gather(run)
+        batches.append(episodes)
+        return episodes, num_steps
+
+    training.gather = noted
+    algorithm = ReinforceConfig(group_size=2, episodes_per_env=2, baseline="leave_one_out")
+    options = {"env_id": TINY, "policy": POLICIES[TINY], "total_steps": 1, "num_envs": 8}
+    train(config(output, **options), algorithm)
+    training.gather = gather
+    return batches[0]
+
+
+def errors(processes: Processes, output: Path) -> None:
+    """What two processes refuse."""
+    with pytest.raises(ValueError, match="num_envs must be a multiple of 2"):
+        train(config(output / "none", num_envs=3), ReinforceConfig())
+    with pytest.raises(ValueError, match="num_envs must be a multiple of 4"):
+        train(config(output / "none", num_envs=6), ReinforceConfig(group_size=2))
+    with pytest.raises(ValueError, match='name it "cpu"'):
+        train(config(output / "none", device="cpu:0"), ReinforceConfig())
+    envs = make_envs(CARTPOLE, 2)
+    policy = processes.share(fresh_policy(CARTPOLE, envs))
+    processes.check_equal(policy)
+    next(policy.parameters()).data[0] += processes.index * 1e-6
+    with pytest.raises(RuntimeError, match="different weights"):
+        processes.check_equal(policy)
+
+
+# The tests, in one process.
+
+
+def launched(*arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run ``torchrun`` with two processes to its end."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    return subprocess.run(
+        [*command, "--nproc-per-node", "2", *map(str, arguments)],
+        env=environment(),
+        text=True,
+        capture_output=True,
+        timeout=timeout,
+    )
+
+
+def environment() -> dict[str, str]:
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "agents")])
+    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the two processes have left what they did."""
+    folder = tmp_path_factory.mktemp("processes")
+    ended = launched(__file__, folder)
+    assert ended.returncode == 0, ended.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(output: Path) -> list[dict[Any, Any]]:
+    """What each of the two processes found."""
+    return [pickle.loads((output / f"process-{i}.pickle").read_bytes()) for i in range(2)]
+
+
+@pytest.mark.parametrize(("name", "env_id"), CASES)
+def test_update_of_two_processes_equals_that_of_one(
+    name: str, env_id: str, results: list[dict[Any, Any]]
+) -> None:
+    one = update(*learner_and_batch(name, env_id, Processes()))
+    first, second = (found[name, env_id] for found in results)
+    for part in ("weights", "moments", "state"):
+        assert one[part].keys() == first[part].keys() == second[part].keys()
+        for key, tensor in one[part].items():
+            assert torch.equal(first[part][key], second[part][key]), key
+            assert_allclose(first[part][key], tensor, atol=1e-5, rtol=0, err_msg=key)
+    assert first["rows"] == second["rows"]
+    for row, expected in zip(first["rows"], one["rows"], strict=True):
+        assert row.keys() == expected.keys()
+        for key, value in expected.items():
+            assert row[key] == pytest.approx(value, abs=1e-5, rel=1e-5), key
+
+
+def test_the_episodes_are_those_that_one_process_would_begin(
+    results: list[dict[Any, Any]], tmp_path: Path
+) -> None:
+    first, second = (found["collected"] for found in results)
+    one = rollouts(tmp_path)
+    assert len(first) == len(second) == len(one) == 16
+    for episode, same, alone in zip(first, second, one, strict=True):
+        assert episode.slot == same.slot == alone.slot
+        assert_array_equal(episode.actions, same.actions)
+        assert_array_equal(prompt(episode), prompt(alone))
+        assert episode.action_masks is first[0].action_masks
+    together = [[a.group == b.group for a in batch for b in batch] for batch in (first, one)]
+    assert together[0] == together[1]
+    # Each process draws its own actions.
+    half = len(one) // 2
+    assert actions(first[:half]) != actions(first[half:])
+
+
+def test_generators_differ_by_process_and_the_first_has_the_one_of_a_single_process() -> None:
+    seeds = iteration_seeds(3, 1, 4)
+    states = [seeds.generator("cpu", process).initial_seed() for process in range(4)]
+    assert states[0] == seeds.generator().initial_seed()
+    assert len(set(states)) == 4
+
+
+def test_one_process_keeps_the_records_and_a_signal_to_any_stops_all(
+    output: Path, results: list[dict[Any, Any]]
+) -> None:
+    first, second = (found["runs"] for found in results)
+    assert first == second
+    assert [first[name][0] for name in ("whole", "half", "halves")] == [4, 2, 4]
+    assert all(interrupted for _, _, interrupted in first.values())
+    assert [row["iteration"] for row in read_rows(output / "halves/log.jsonl")] == [0, 1, 2, 3, 4]
+    names = [path.name for path in sorted((output / "whole/checkpoints").iterdir())]
+    assert names == ["iteration-00000000", "iteration-00000004", "latest"]
+    assert len(list((output / "whole/tensorboard").iterdir())) == 1
+    state = read_state(output / "whole/checkpoints/iteration-00000004")
+    assert state.train_config["processes"] == 2
+    assert state.steps == first["whole"][1]
+
+
+def test_resumed_run_equals_the_unstopped_one(output: Path, results: list[dict[Any, Any]]) -> None:
+    assert results[0]["runs"]["whole"] == results[0]["runs"]["halves"]
+    whole, halves = (
+        output / name / "checkpoints/iteration-00000004" for name in ("whole", "halves")
+    )
+    for file in sorted(whole.glob("*.safetensors")):
+        expected, resumed = load_file(file), load_file(halves / file.name)
+        assert expected.keys() == resumed.keys()
+        assert all(torch.equal(tensor, resumed[key]) for key, tensor in expected.items())
+    rows = [
+        [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in read_rows(path)]
+        for path in (output / "whole/log.jsonl", output / "halves/log.jsonl")
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_a_run_of_two_processes_is_not_resumed_by_one(output: Path) -> None:
+    with pytest.raises(ValueError, match="processes = 2, asked for is 1"):
+        train(config(output / "whole", resume=True), ReinforceConfig(baseline="learned"))
+
+
+def prompt(episode: Episode) -> np.ndarray[Any, Any]:
+    contexts = episode.observations
+    assert isinstance(contexts, Contexts)
+    return contexts.tokens[: contexts.lengths[0]]
+
+
+def actions(episodes: list[Episode]) -> list[list[int]]:
+    return [episode.actions.tolist() for episode in episodes]
+
+
+def arrays(*lengths: int, masked: bool = False, mapping: bool = False) -> list[Episode]:
+    """Episodes whose numbers count the steps of all."""
+    ends = np.cumsum(lengths)
+    spans = [np.arange(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+    return [
+        Episode(
+            slot=slot,
+            group=slot,
+            observations={"a": span[:, None]} if mapping else span[:, None],
+            actions=span,
+            log_probs=span.astype(np.float32),
+            values=span.astype(np.float32),
+            rewards=span.astype(np.float64),
+            action_masks=span[:, None] > -1 if masked else None,
+        )
+        for slot, span in enumerate(spans)
+    ]
+
+
+@pytest.mark.parametrize("mapping", [False, True])
+@pytest.mark.parametrize(("lengths", "count"), [((5, 1, 9), 2), ((7,), 3), ((1, 1), 4)])
+def test_steps_are_divided_evenly_and_in_order(
+    lengths: tuple[int, ...], count: int, mapping: bool
+) -> None:
+    shares = divide(arrays(*lengths, masked=True, mapping=mapping), count)
+    sizes = [sum(episode.num_steps for episode in share) for share in shares]
+    assert sum(sizes) == sum(lengths) and max(sizes) - min(sizes) <= 1
+    pieces = [episode for share in shares for episode in share]
+    order = np.arange(sum(lengths))
+    for name in ("actions", "log_probs", "values", "rewards"):
+        assert_array_equal(np.concatenate([getattr(e, name) for e in pieces]), order)
+    for episode in pieces:
+        seen: Any = episode.observations
+        assert_array_equal((seen["a"] if mapping else seen)[:, 0], episode.actions)
+        assert episode.action_masks is not None and len(episode.action_masks) == episode.num_steps
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_sequences_stay_whole(count: int) -> None:
+    episodes = arrays(6, 2, 2, 2)
+    for episode in episodes:
+        steps = np.arange(1, episode.num_steps + 1)
+        episode.observations = Contexts(steps, steps)
+    shares = divide(episodes, count)
+    assert [e.slot for share in shares for e in share] == [0, 1, 2, 3]
+    assert [len(share) for share in shares] == {
+        1: [4],
+        2: [1, 3],
+        3: [1, 1, 2],
+        5: [0, 1, 1, 1, 1],
+    }[count]
+
+
+def test_one_process_is_left_alone() -> None:
+    processes = Processes()
+    envs = make_envs(CARTPOLE, 2)
+    policy = fresh_policy(CARTPOLE, envs)
+    kind = type(policy)
+    assert type(processes.share(policy)) is kind
+    episodes = arrays(2)
+    assert processes.gather(episodes, 1, 1) is episodes
+    assert (processes.any(True), processes.any(False), processes.from_first("x")) == (
+        True,
+        False,
+        "x",
+    )
+    assert processes.slots(6, 3) == slice(0, 6)
+    assert Processes(2, 3).slots(12, 2) == slice(8, 12)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"WORLD_SIZE": "2"}, "no RANK"),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, "no RANK"),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "joined 1 on cpu: they would train unsynchronised"),
+        ({"ACCELERATE_MIXED_PRECISION": "no", "MASTER_ADDR": "127.0.0.1"}, "--multi_gpu"),
+    ],
+)
+def test_unsynchronised_runs_are_refused(
+    variables: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    alone = SimpleNamespace(num_processes=1, process_index=0, device=torch.device("cpu"))
+    monkeypatch.setattr("accelerate.PartialState", lambda cpu: alone)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RuntimeError, match=message):
+        train(config(tmp_path), ReinforceConfig())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_both_launchers_start_the_command_line_and_ctrl_c_stops_it(tmp_path: Path) -> None:
+    """The launcher passes the signal on to both processes, which save and end."""
+    options = ["train", "reinforce", "--env-id", CARTPOLE, "--num-envs", "4", "--no-progress"]
+    torchrun = [sys.executable, "-m", *LAUNCH.replace("torchrun", "torch.distributed.run").split()]
+    accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    accelerate += ["--num_processes", "2", "-m", "textgym_agents"]
+    for name, launcher in (("torchrun", torchrun), ("accelerate", accelerate)):
+        output = tmp_path / name
+        command = [*launcher, *options, "--output", str(output), "--total-steps", "100000000"]
+        process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
+        while process.poll() is None and len(read_rows(output / "log.jsonl")) < 3:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode not in (0, None), errors
+        last = read_rows(output / "log.jsonl")[-1]["iteration"]
+        assert (output / f"checkpoints/iteration-{int(last):08d}/state.json").exists(), errors
+        assert '"processes": 2' in (output / "metrics.json").read_text()
+
+
+@pytest.mark.slow
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """Accelerate would run two unsynchronised processes."""
+    if torch.cuda.is_available():
+        pytest.skip("the device is there")
+    options = ["--env-id", CARTPOLE, "--device", "cuda", "--output", str(tmp_path / "x")]
+    ended = launched("-m", "textgym_agents", "train", "reinforce", *options)
+    assert ended.returncode != 0
+    assert "they would train unsynchronised" in ended.stderr
+    assert not (tmp_path / "x").exists()
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]))
