@@ -17,13 +17,13 @@ from textgym.envs.exact import enumerate_mdp
 from textgym_agents.algorithms import TRPO, TRPOConfig, trpo
 from textgym_agents.algorithms.minibatches import Split
 from textgym_agents.algorithms.trust_region import (
-    categorical_kl,
     conjugate_gradient,
     fisher_vector_product,
     flat,
 )
 from textgym_agents.policies import CausalLMPolicy, Episode, MLPPolicy, Policy, small_gpt2
 from textgym_agents.policies.construction import PolicyConfig
+from textgym_agents.policies.sampling import categorical_kl
 from textgym_agents.rollout import collect
 from textgym_agents.runs.config import TrainConfig
 from textgym_agents.runs.environments import make_envs
@@ -156,8 +156,12 @@ def test_no_step_when_every_try_fails(
     policy, episodes = tiny(kind)
     learner = TRPO(policy, TRPOConfig(normalize_advantages=False, gae_lambda=0.0))
     if reason == "region":
-        infinite = lambda old, new: torch.full((len(old),), np.inf)  # noqa: E731
-        monkeypatch.setattr(trpo, "categorical_kl", infinite)
+        exact = policy.divergence
+
+        def infinite(old: Tensor, new: Tensor) -> Tensor:
+            return exact(old, new) + (0.0 if torch.is_grad_enabled() else np.inf)
+
+        monkeypatch.setattr(policy, "divergence", infinite)
     elif reason == "surrogate":  # A direction that lowers it.
         solve = trpo.conjugate_gradient
         monkeypatch.setattr(trpo, "conjugate_gradient", lambda *args: -solve(*args))
@@ -173,6 +177,70 @@ def test_no_step_when_every_try_fails(
         assert torch.equal(parameter, before[name]) is not fitted, name
         assert parameter.requires_grad
         assert parameter.grad is None
+
+
+class Walk(gym.Env[Any, Any]):
+    """Five noisy steps; the actions of either kind are best where they are large."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (3,))
+
+    def __init__(self, kind: str) -> None:
+        self.action_space: gym.Space[Any] = gym.spaces.Box(-2.0, 2.0, (2,))
+        if kind == "multi_discrete":
+            self.action_space = gym.spaces.MultiDiscrete([3, 2])
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.left = 5
+        return self.seen(), {}
+
+    def seen(self) -> Any:
+        return self.np_random.uniform(-1, 1, 3).astype(np.float32)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.left -= 1
+        return self.seen(), float(np.sum(action)), self.left == 0, False, {}
+
+
+@pytest.mark.parametrize("kind", ["box", "multi_discrete"])
+def test_other_actions_keep_to_the_region_as_well(kind: str) -> None:
+    """The divergence is PyTorch's own, summed over the components; and so is the Fisher matrix."""
+    envs = gym.vector.SyncVectorEnv([lambda: Walk(kind)] * 16)
+    torch.manual_seed(0)
+    policy = MLPPolicy.from_env(envs, hidden_sizes=(4,))
+    episodes = collect(envs, policy, seeds=range(16), generator=torch.Generator().manual_seed(0))
+
+    def distributions() -> list[torch.distributions.Distribution]:
+        seen = torch.from_numpy(np.concatenate([e.observations for e in episodes]))  # type: ignore[arg-type]
+        outputs = policy.actor(seen)
+        if kind == "box":
+            log_std = policy.distribution.log_std
+            assert isinstance(log_std, Tensor)
+            return [torch.distributions.Normal(outputs, log_std.exp().expand_as(outputs))]
+        parts = outputs.split([3, 2], dim=-1)
+        return [torch.distributions.Categorical(logits=part) for part in parts]
+
+    def kl(
+        old: list[torch.distributions.Distribution], new: list[torch.distributions.Distribution]
+    ) -> Tensor:
+        each = [torch.distributions.kl_divergence(o, n) for o, n in zip(old, new, strict=True)]
+        return sum((d.reshape(80, -1).sum() for d in each), torch.zeros(())) / 80
+
+    with torch.no_grad():
+        old = distributions()
+    actor = [p for n, p in policy.named_parameters() if not n.startswith("critic")]
+    vector = torch.randn(sum(p.numel() for p in actor))
+    gradient = flat(torch.autograd.grad(kl(old, distributions()), actor, create_graph=True))
+    expected = flat(torch.autograd.grad(gradient @ vector, actor))
+    parts = Split(episodes, 30).whole()
+    assert len(parts) > 1
+    product = fisher_vector_product(policy, parts, actor, vector)
+    assert_allclose(product, expected, atol=1e-5 * float(expected.abs().max()))
+    metrics = TRPO(policy, TRPOConfig()).update(episodes)
+    with torch.no_grad():
+        assert metrics["kl"] == pytest.approx(float(kl(old, distributions())), rel=1e-3)
+    assert 0.001 < metrics["kl"] <= 0.01
+    assert metrics["surrogate_gain"] > 0
 
 
 def test_values_are_fitted_to_the_returns() -> None:

@@ -18,7 +18,6 @@ from textgym_agents.algorithms.checks import require
 from textgym_agents.algorithms.minibatches import Split
 from textgym_agents.algorithms.trust_region import (
     assign,
-    categorical_kl,
     conjugate_gradient,
     fisher_vector_product,
     flat,
@@ -38,7 +37,7 @@ class TRPOConfig:
     target_kl: float = 0.01
 
     # Fisher-vector products that find the natural gradient's direction. Lower: faster, closer to
-    # the plain gradient. Higher: more exact; language models pay about seven forward passes each.
+    # the plain gradient. Higher: more exact; each costs a language model about ten forward passes.
     cg_iterations: int = 10
 
     # Is added to the Fisher matrix's diagonal. Lower: closer to the natural gradient, which is
@@ -143,8 +142,9 @@ class TRPO(Algorithm[TRPOConfig]):
     gradient, g the gradient of L and F the Fisher matrix; the length
     ``sqrt(2 target_kl / s^T (F + damping) s)``, at which the constraint's second-order expansion
     holds with equality; and a line search back from there until the exact KL is at most
-    ``target_kl`` and L has risen. F and the KL are exact in the actions, summed over all of them
-    at each visited state. The value function is fitted to the batch by Adam afterwards.
+    ``target_kl`` and L has risen. F and the KL are those of the distributions over all actions at
+    each visited state, not estimates from the actions taken. The value function is fitted to the
+    batch by Adam afterwards.
 
     Good for steps that never ruin a policy, with hardly anything to tune, on small networks and
     short batches of text; PPO does much the same for less where models are large.
@@ -269,10 +269,10 @@ class TRPO(Algorithm[TRPOConfig]):
         for part in self._split(episodes).whole():
             if own := own_share(self.policy, part.episodes):
                 assign(moved, old)  # Not kept from before: distributions take much memory.
-                old_log_probs = self.policy.episode_log_probs(own)
+                before = self.policy.episode_distributions(own)
                 assign(moved, new)
-                new_log_probs = self.policy.episode_log_probs(own)
-                kl += categorical_kl(old_log_probs, new_log_probs).double().sum()
+                after = self.policy.episode_distributions(own)
+                kl += self.policy.divergence(before, after).double().sum()
             assign(moved, new)
             log_probs = self.policy.evaluate(part.episodes).log_probs
             ratio = (log_probs - targets.old_log_probs[part.steps]).exp()

@@ -51,21 +51,6 @@ def conjugate_gradient(
     return solution
 
 
-def categorical_kl(log_probs: Tensor, other_log_probs: Tensor) -> Tensor:
-    """KL(p || q), summed over the actions.
-
-    Args:
-        log_probs: float ``[M, V]``, those of p; minus infinity where the probability is 0.
-        other_log_probs: float ``[M, V]``, those of q.
-
-    Returns:
-        float ``[M]`` in nats, twice differentiable; infinite where q excludes what p has.
-    """
-    never = torch.isneginf(log_probs)
-    difference = log_probs.masked_fill(never, 0.0) - other_log_probs.masked_fill(never, 0.0)
-    return (log_probs.exp() * difference).sum(dim=-1)
-
-
 def fisher_vector_product(
     policy: Policy, parts: Sequence[Part], parameters: Sequence[Tensor], vector: Tensor
 ) -> Tensor:
@@ -86,8 +71,8 @@ def fisher_vector_product(
         if not (episodes := own_share(policy, part.episodes)):
             continue
         with sdpa_kernel(SDPBackend.MATH):  # PyTorch's fused attention has one derivative only.
-            log_probs = policy.episode_log_probs(episodes)
-            kl = categorical_kl(log_probs.detach(), log_probs).sum() / num_steps
+            present = policy.episode_distributions(episodes)
+            kl = policy.divergence(present.detach(), present).sum() / num_steps
             gradient = flat(torch.autograd.grad(kl, parameters, create_graph=True))
             total += flat(torch.autograd.grad(gradient @ vector, parameters))
     return sum_shares(policy, total)

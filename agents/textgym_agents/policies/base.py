@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from textgym_agents.policies.sampling import Sampling
+from textgym_agents.policies.sampling import Sampling, categorical_kl
 
 Observations: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]]
 """A batch of observations: an array ``[N, *obs]``, or a mapping of such arrays (a Dict space).
@@ -250,6 +250,30 @@ class Policy(nn.Module, ABC):
             ValueError: The policy's actions cannot be listed.
         """
         raise ValueError(f"{type(self).__name__} has no list of its actions' probabilities")
+
+    def episode_distributions(self, episodes: Sequence[Episode]) -> Tensor:
+        """What makes up the distribution of each step, for `divergence` alone to read.
+
+        Args:
+            episodes: As for `evaluate`.
+
+        Returns:
+            float ``[M, ...]``, differentiable: `episode_log_probs`, where actions can be listed.
+        """
+        return self.episode_log_probs(episodes)
+
+    def divergence(self, distributions: Tensor, others: Tensor) -> Tensor:
+        """KL(distribution || other) of each step, exactly: not from the actions taken.
+
+        Args:
+            distributions: float ``[M, ...]``, as `episode_distributions` gives them.
+            others: Those of the same steps with other parameters.
+
+        Returns:
+            float ``[M]`` in nats, twice differentiable; infinite where an action is possible that
+            the other excludes.
+        """
+        return categorical_kl(distributions, others)
 
     def check_observations(self, space: gym.Space[Any]) -> None:
         """Check that the policy can act on every observation of one environment's space.

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from textgym_agents.policies.actions import component_sizes
-from textgym_agents.policies.sampling import Sampling, choose, entropy, gather, process_logits
+from textgym_agents.policies.sampling import (
+    Sampling,
+    categorical_kl,
+    choose,
+    entropy,
+    gather,
+    process_logits,
+)
 
 
 class ActionDistribution(nn.Module, ABC):
@@ -82,6 +89,25 @@ class ActionDistribution(nn.Module, ABC):
         Returns:
             float ``[M]`` twice, differentiable, in nats.
         """
+
+    @abstractmethod
+    def describe(
+        self,
+        outputs: Tensor,
+        actions: NDArray[Any],
+        sampling: Sampling,
+        mask: Tensor | None = None,
+        old_log_probs: Tensor | None = None,
+    ) -> Tensor:
+        """The distributions themselves, for `divergence`; the arguments are those of `evaluate`.
+
+        Returns:
+            float ``[M, ...]``, differentiable.
+        """
+
+    @abstractmethod
+    def divergence(self, described: Tensor, others: Tensor) -> Tensor:
+        """KL(distribution || other) in nats, float ``[M]``, of what `describe` gave for each."""
 
 
 class Categorical(ActionDistribution):
@@ -148,15 +174,31 @@ class Categorical(ActionDistribution):
         old_log_probs: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Sums over the components; see `ActionDistribution.evaluate`."""
+        log_probs = self.describe(outputs, actions, sampling, mask, old_log_probs).flatten(0, 1)
         chosen = self.chosen(actions, outputs.device)
-        keep: Tensor | None = chosen
+        return self._together(gather(log_probs, chosen)), self._together(entropy(log_probs))
+
+    def describe(
+        self,
+        outputs: Tensor,
+        actions: NDArray[Any],
+        sampling: Sampling,
+        mask: Tensor | None = None,
+        old_log_probs: Tensor | None = None,
+    ) -> Tensor:
+        """Log-probabilities, ``[M, K, width]``; see `ActionDistribution.describe`."""
+        keep: Tensor | None = self.chosen(actions, outputs.device)
         if self._rows > 1 and sampling.epsilon > 0:
             # A sum does not tell which component epsilon drew, and no probability is zero.
             keep = old_log_probs = None
         log_probs = process_logits(
             self._apart(outputs), sampling, self._apart_mask(mask, outputs), keep, old_log_probs
         )
-        return self._together(gather(log_probs, chosen)), self._together(entropy(log_probs))
+        return log_probs.reshape(len(outputs), self._rows, self._width)
+
+    def divergence(self, described: Tensor, others: Tensor) -> Tensor:
+        """The sum of the components'."""
+        return categorical_kl(described, others).sum(dim=-1)
 
     def chosen(self, actions: NDArray[Any], device: torch.device) -> Tensor:
         """The choices' places in their components, int64 ``[M * K]``."""
@@ -248,6 +290,24 @@ class Gaussian(ActionDistribution):
         given = torch.from_numpy(actions).to(outputs.device)
         each = (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum()
         return _log_density(given, outputs, log_std), each.expand(len(outputs))
+
+    def describe(
+        self,
+        outputs: Tensor,
+        actions: NDArray[Any],
+        sampling: Sampling,
+        mask: Tensor | None = None,
+        old_log_probs: Tensor | None = None,
+    ) -> Tensor:
+        """Means and log deviations, ``[M, 2, D]``; see `ActionDistribution.describe`."""
+        return torch.stack([outputs, self._log_std(sampling, mask).expand_as(outputs)], dim=1)
+
+    def divergence(self, described: Tensor, others: Tensor) -> Tensor:
+        """``log s'/s + (s^2 + (m - m')^2) / (2 s'^2) - 1/2``, summed over the numbers."""
+        (mean, log_std), (other_mean, other_log_std) = described.unbind(1), others.unbind(1)
+        wider = other_log_std - log_std
+        distance = ((mean - other_mean) * torch.exp(-other_log_std)).square()
+        return (wider + 0.5 * (torch.exp(-2 * wider) + distance - 1)).sum(dim=-1)
 
     def _log_std(self, sampling: Sampling, mask: Tensor | None) -> Tensor:
         self.check(sampling)

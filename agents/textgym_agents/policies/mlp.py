@@ -125,20 +125,26 @@ class MLPPolicy(Policy):
 
     def episode_log_probs(self, episodes: Sequence[Episode]) -> Tensor:
         """The distributions of all steps' Discrete actions; see `Policy.episode_log_probs`."""
-        actions = np.concatenate([episode.actions for episode in episodes])
-        return process_logits(
+        self._listed()
+        return self.episode_distributions(episodes)[:, 0]
+
+    def episode_distributions(self, episodes: Sequence[Episode]) -> Tensor:
+        """What makes up each step's distribution; see `Policy.episode_distributions`."""
+        return self.distribution.describe(
             self.actor(self._all_features(episodes)),
+            np.concatenate([episode.actions for episode in episodes]),
             self.sampling,
             self._flat_mask(episodes),
-            self._listed().chosen(actions, self.device),
             self._old_log_probs(episodes),
         )
 
-    def _listed(self) -> Categorical:
-        """The distribution, if its actions are few enough to be listed."""
+    def divergence(self, distributions: Tensor, others: Tensor) -> Tensor:
+        """KL(distribution || other) of each step; see `Policy.divergence`."""
+        return self.distribution.divergence(distributions, others)
+
+    def _listed(self) -> None:
         if not isinstance(self.distribution, Categorical) or not self.distribution.single:
             raise ValueError("the probabilities of all actions are listed for Discrete spaces only")
-        return self.distribution
 
     def _mask(
         self,

@@ -174,6 +174,21 @@ def entropy(log_probs: Tensor) -> Tensor:
     return -(log_probs.exp() * finite).sum(dim=-1)
 
 
+def categorical_kl(log_probs: Tensor, other_log_probs: Tensor) -> Tensor:
+    """KL(p || q), summed over the actions.
+
+    Args:
+        log_probs: float ``[M, V]``, those of p; minus infinity where the probability is 0.
+        other_log_probs: float ``[M, V]``, those of q.
+
+    Returns:
+        float ``[M]`` in nats, twice differentiable; infinite where q excludes what p has.
+    """
+    never = torch.isneginf(log_probs)
+    difference = log_probs.masked_fill(never, 0.0) - other_log_probs.masked_fill(never, 0.0)
+    return (log_probs.exp() * difference).sum(dim=-1)
+
+
 def gather(log_probs: Tensor, actions: Tensor) -> Tensor:
     """The entries of ``log_probs`` ``[M, V]`` at ``actions`` (int64 ``[M]``): ``[M]``."""
     return log_probs.gather(-1, actions[..., None]).squeeze(-1)
