@@ -184,7 +184,7 @@ def test_acting_is_what_transformers_computes(make_model: Any, grow: int, slack:
 SAMPLINGS = {
     "plain": Sampling(),
     "filtered": Sampling(temperature=0.8, top_k=20, top_p=0.95),
-    "mixed": Sampling(temperature=1.2, min_p=0.02, epsilon=0.1),
+    "all": Sampling(temperature=1.2, top_k=20, top_p=0.95, min_p=0.02, epsilon=0.1),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 from pathlib import Path
@@ -187,13 +188,17 @@ def test_a_reference_stays_as_it_was() -> None:
     policy = Seq2SeqPolicy.from_env(envs, t5())
     episodes = collect(envs, policy, seeds=range(4), generator=torch.Generator().manual_seed(0))
     before = policy.evaluate(episodes).log_probs.detach()
+    acted = policy.act(contexts([1], [2, 3]), deterministic=True).log_probs
+    copied = copy.deepcopy(policy)  # With all that it keeps between calls.
     reference = policy.reference()
     Reinforce(policy, ReinforceConfig(learning_rate=0.05)).update(episodes)
     assert not torch.allclose(policy.evaluate(episodes).log_probs, before, atol=1e-3)
     frozen = reference.evaluate(episodes).log_probs
     torch.testing.assert_close(frozen, before)
     assert not frozen.requires_grad
-    assert reference.act(contexts([1])).actions.shape == (1,)
+    for other in (copied, reference):
+        again = other.act(contexts([1], [2, 3]), deterministic=True).log_probs
+        np.testing.assert_allclose(again, acted, atol=1e-6)
 
 
 @pytest.mark.parametrize("make_model", [t5, bart])
