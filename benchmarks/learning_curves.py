@@ -1,71 +1,196 @@
-"""Policy gradient on Translation from one warm start: BLEU as the reward, and its controls.
+"""Every algorithm from the bundled model on one task, over several seeds, beside its controls.
 
-Every seed trains on BLEU and on a random reward, from the same warm start and for the same number
-of tokens; all are scored with BLEU on the same held-out prompts. The untrained model and the warm
-start at lower temperatures stand beside them. Takes about half an hour on two cores.
+    python benchmarks/learning_curves.py --jobs 2
+
+Each algorithm learns DataToText at level medium from the environment's reward, for the same number
+of tokens. Their held-out scores (sampled, the same validation prompts for all) are compared as they
+are then, and their scores on training prompts at the time when the fastest had finished. Beside
+them: maximum likelihood on the experts' answers for the same number of tokens, REINFORCE on a
+random reward, the untrained model, and the start at lower temperatures, since sampling colder
+raises a likelihood model's score for nothing. A run that was cut off goes on where it was, and a
+finished one is not repeated.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
-from demo import FULL, LEVEL, QUICK, TEMPERATURES, Budget, held_out, policy_gradient, warm_start
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from demo import ENV_ID, TEMPERATURES, Budget, bundled, held_out
 from tables import RESULTS, publish
 
+from textgym_agents.algorithms import (
+    A2CConfig,
+    AlgorithmConfig,
+    ExpertIterationConfig,
+    GRPOConfig,
+    MaximumLikelihoodConfig,
+    NLPOConfig,
+    PPOConfig,
+    ReinforceConfig,
+    RLOOConfig,
+    TRPOConfig,
+)
+from textgym_agents.checkpoint import CHECKPOINTS, LATEST, load_checkpoint_policy
 from textgym_agents.evaluate import Estimate
+from textgym_agents.loggers import read_rows
+from textgym_agents.policies.construction import PolicyConfig
+from textgym_agents.train import TrainConfig, train
+
+RATE = 4e-4
+GROUPS: dict[str, Any] = {"learning_rate": RATE, "group_size": 16}
+CLIPPED: dict[str, Any] = {"learning_rate": RATE / 2, "num_epochs": 2, "num_minibatches": 2}
+REINFORCE = ReinforceConfig(schedule="linear", baseline="leave_one_out", **GROUPS)
+RUNS: dict[str, tuple[AlgorithmConfig, dict[str, Any]]] = {
+    "reinforce": (REINFORCE, {}),
+    "scst": (ReinforceConfig(learning_rate=RATE, schedule="linear", baseline="greedy"), {}),
+    "rloo": (RLOOConfig(**GROUPS), {}),
+    "grpo": (GRPOConfig(**GROUPS), {}),
+    "dr_grpo": (GRPOConfig(variant="dr_grpo", constant_length=32.0, **GROUPS), {}),
+    "dapo": (GRPOConfig(variant="dapo", **GROUPS), {}),
+    "gspo": (GRPOConfig(variant="gspo", **GROUPS), {}),
+    "cispo": (GRPOConfig(variant="cispo", **GROUPS), {}),
+    "a2c": (A2CConfig(learning_rate=RATE, schedule="linear"), {}),
+    "ppo": (PPOConfig(schedule="linear", **CLIPPED), {}),
+    "nlpo": (NLPOConfig(schedule="linear", **CLIPPED), {}),
+    "trpo": (TRPOConfig(fisher_share=0.25), {}),
+    "expert iteration": (ExpertIterationConfig(**GROUPS), {}),
+    "likelihood": (
+        MaximumLikelihoodConfig(learning_rate=RATE, schedule="linear"),
+        {"demonstrations": True},
+    ),
+    "random reward": (REINFORCE, {"reward": "random"}),
+}
 
 
-def over_seeds(reward: str, start: Path, budget: Budget, seeds: int, folder: Path) -> list[float]:
-    """Held-out BLEU of sampled texts after training on `reward`, one number a seed."""
-    means = []
-    for seed in range(seeds):
-        output = folder / f"{reward}-{seed}"
-        run = policy_gradient(budget, start, output, seed, reward=reward)
-        means.append(held_out(run.checkpoint, budget).scores["score"].mean)
-        print(f"{reward}, seed {seed}: {means[-1]:.3f}", flush=True)
-    return means
+def learn(name: str, steps: int, num_envs: int, seed: int, folder: Path) -> Path:
+    """Train by one of `RUNS`; the last checkpoint."""
+    algorithm, env_kwargs = RUNS[name]
+    config = TrainConfig(
+        env_id=ENV_ID,
+        env_kwargs={"mask_in_info": False, **env_kwargs},
+        total_steps=steps,
+        num_envs=num_envs,
+        seed=seed,
+        output=folder,
+        resume=(folder / CHECKPOINTS / LATEST).is_file(),
+        policy=PolicyConfig(),
+        threads=1,
+        tensorboard=False,
+        progress=False,
+    )
+    return train(config, algorithm).checkpoint
 
 
-def row(name: str, estimate: Estimate, of: str, each: str = "") -> dict[str, Any]:
+def scored(name: str, budget: Budget, seed: int, folder: Path) -> float:
+    """The held-out score after learning."""
+    checkpoint = learn(name, budget.steps, budget.num_envs, seed, folder)
+    return held_out(load_checkpoint_policy(checkpoint), budget).scores["score"].mean
+
+
+def curve(folder: Path) -> list[tuple[float, float]]:
+    """Seconds of collecting and learning, and the score of the training texts just before."""
+    rows, seconds, points = read_rows(folder / "log.jsonl"), 0.0, []
+    scores = [row["score"] for row in rows]
+    for index, row in enumerate(rows):
+        seconds += row["collect_seconds"] + row["update_seconds"]
+        points.append((seconds, mean(scores[max(0, index - 4) : index + 1])))
+    return points
+
+
+def at(points: list[tuple[float, float]], seconds: float) -> float:
+    """The score at a time."""
+    return [score for when, score in points if when <= seconds or when == points[0][0]][-1]
+
+
+def draw(curves: dict[str, list[list[tuple[float, float]]]], path: Path) -> None:
+    """Training scores over time, the mean of the seeds of each algorithm, as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 5))
+    for index, (name, seeds) in enumerate(curves.items()):
+        end = min(points[-1][0] for points in seeds)
+        times = [end * k / 100 for k in range(3, 101)]
+        means = [mean(at(points, t) for points in seeds) for t in times]
+        axes.plot(times, means, label=name, color=plt.get_cmap("tab20")(index % 20))
+    axes.set(xlabel="seconds on one core", ylabel="score of sampled training texts")
+    axes.legend(fontsize=7, ncols=2)
+    figure.tight_layout()
+    temporary = path.with_suffix(".tmp.png")
+    figure.savefig(temporary, dpi=120)
+    plt.close(figure)
+    temporary.replace(path)
+
+
+def row(
+    name: str, estimate: Estimate, of: str, each: str = "", seconds: str = "", timed: str = ""
+) -> dict[str, Any]:
     return {
         "policy": name,
-        "held-out BLEU, sampled": f"{estimate.mean:.3f}",
+        "held-out score, sampled": f"{estimate.mean:.3f}",
         "95% interval": f"{estimate.low:.3f} to {estimate.high:.3f}",
         "over": f"{estimate.count} {of}",
         "each seed": each,
+        "seconds a run": seconds,
+        "training score at equal seconds": timed,
     }
 
 
+def controls(budget: Budget) -> list[dict[str, Any]]:
+    """The start, as it is and colder."""
+    rows = [row("bundled model", held_out(bundled(), budget).scores["score"], "prompts")]
+    for temperature in TEMPERATURES:
+        colder = held_out(bundled(), budget, temperature=temperature).scores["score"]
+        rows.append(row(f"bundled model, temperature {temperature}", colder, "prompts"))
+    return rows
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=200_000, help="tokens a run")
-    parser.add_argument("--quick", action="store_true", help="too small to show anything")
+    parser.add_argument("--steps", type=int, default=150_000, help="tokens a run")
+    parser.add_argument("--num-envs", type=int, default=128)
+    parser.add_argument("--episodes", type=int, default=1_024, help="held-out prompts")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
+    parser.add_argument("--only", nargs="*", default=list(RUNS), choices=list(RUNS))
+    parser.add_argument("--runs", type=Path, default=Path("runs/learning_curves"))
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the table")
     args = parser.parse_args()
-    full = QUICK if args.quick else FULL
-    steps = full.policy_gradient if args.quick else args.steps
-    budget = Budget(warm_start=full.warm_start, policy_gradient=steps, held_out=full.held_out)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        one = Budget(warm_start=1, policy_gradient=1, held_out=budget.held_out)
-        untrained = held_out(warm_start(one, folder / "untrained", 0).checkpoint, budget)
-        start = warm_start(budget, folder / "start", 0).checkpoint
-        rows = [row("one step of likelihood", untrained.scores["score"], "prompts")]
-        rows.append(row("warm start", held_out(start, budget).scores["score"], "prompts"))
-        for temperature in TEMPERATURES:
-            colder = held_out(start, budget, temperature=temperature).scores["score"]
-            rows.append(row(f"warm start, temperature {temperature}", colder, "prompts"))
-        for reward in ("random", "bleu"):
-            means = over_seeds(reward, start, budget, args.seeds, folder)
-            each = ", ".join(f"{mean:.3f}" for mean in means)
-            rows.append(row(f"REINFORCE on {reward}", Estimate.of(means), "seeds", each))
-    command = f"python benchmarks/learning_curves.py --seeds {args.seeds} --steps {steps}"
-    title = f"REINFORCE on Translation ({LEVEL['level']}) from a warm start, with controls"
+    budget = Budget(steps=args.steps, num_envs=args.num_envs, held_out=args.episodes)
+    folders = {
+        name: [args.runs / f"{name.replace(' ', '-')}-{seed}" for seed in range(args.seeds)]
+        for name in args.only
+    }
+    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
+        pending = {
+            (name, seed): pool.submit(scored, name, budget, seed, folders[name][seed])
+            for seed in range(args.seeds)
+            for name in args.only
+        }
+        rows = controls(budget)
+        means = {key: future.result() for key, future in pending.items()}
+    curves = {name: [curve(folder) for folder in folders[name]] for name in args.only}
+    times = {name: mean(points[-1][0] for points in curves[name]) for name in args.only}
+    for name in args.only:
+        scores = [means[name, seed] for seed in range(args.seeds)]
+        each = ", ".join(f"{score:.3f}" for score in scores)
+        timed = mean(at(points, min(times.values())) for points in curves[name])
+        done = f"{times[name]:.0f}", f"{timed:.3f}"
+        rows.append(row(name, Estimate.of(scores), "seeds", each, *done))
+    command = f"python benchmarks/learning_curves.py --seeds {args.seeds} --steps {args.steps}"
+    title = f"Algorithms on DataToText from the bundled model, {args.steps:,} tokens a run"
     publish("learning_curves", title, command, rows, args.output)
+    draw(curves, args.output / "learning_curves.png")
 
 
 if __name__ == "__main__":

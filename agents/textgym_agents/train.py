@@ -96,7 +96,7 @@ def iterate(run: Run) -> dict[str, float]:
     begun = time.perf_counter()
     with torch.random.fork_rng(devices=[policy.device] if policy.device.type == "cuda" else []):
         torch.manual_seed(seeds.policy)  # Dropout, where a model has it, draws from here.
-        episodes, num_steps = gather(run)
+        episodes, drawn, num_steps = gather(run)
         collected = time.perf_counter()
         middle = (run.steps + 0.5 * num_steps) / config.total_steps
         metrics = run.learner.update(
@@ -107,7 +107,7 @@ def iterate(run: Run) -> dict[str, float]:
     return {
         "iteration": run.iteration,
         "steps": run.steps,
-        **episode_row(episodes),
+        **episode_row(drawn),
         **metrics,
         "collect_seconds": collected - begun,
         "update_seconds": ended - collected,
@@ -116,14 +116,15 @@ def iterate(run: Run) -> dict[str, float]:
     }
 
 
-def gather(run: Run) -> tuple[list[Episode], int]:
-    """An iteration's episodes, and how many environment steps they took.
+def gather(run: Run) -> tuple[list[Episode], list[Episode], int]:
+    """An iteration's episodes to learn from, all that were drawn, and the environment steps.
 
     An algorithm that selects may leave too few; then others are collected, with other seeds.
     """
     config, algorithm, learner = run.config, run.algorithm, run.learner
     wanted = config.num_envs * algorithm.episodes_per_env
     episodes: list[Episode] = []
+    everything: list[Episode] = []
     num_steps = 0
     for attempt in range(1 + learner.extra_rounds):
         seeds = iteration_seeds(
@@ -138,10 +139,11 @@ def gather(run: Run) -> tuple[list[Episode], int]:
             num_steps += sum(episode.num_steps for episode in greedy)
             for episode, best in zip(drawn, greedy, strict=True):
                 episode.greedy_return = best.total_reward
+        everything += drawn
         episodes += learner.select(drawn)
         if len(episodes) >= wanted:
             break
-    return episodes or drawn, num_steps
+    return episodes or drawn, everything, num_steps
 
 
 def rollout(run: Run, seeds: IterationSeeds, deterministic: bool = False) -> list[Episode]:
