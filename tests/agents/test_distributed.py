@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
@@ -400,6 +401,16 @@ def test_both_launchers_start_the_command_line_and_ctrl_c_stops_it(tmp_path: Pat
         last = read_rows(output / "log.jsonl")[-1]["iteration"]
         assert (output / f"checkpoints/iteration-{int(last):08d}/state.json").exists(), errors
         assert '"processes": 2' in (output / "metrics.json").read_text()
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs_in_small(tmp_path: Path) -> None:
+    options = ["--tokens", "300", "--rounds", "1", "--num-envs", "2", "--width", "16"]
+    command = [sys.executable, str(ROOT / "benchmarks/processes.py"), *options]
+    subprocess.run([*command, "--output", str(tmp_path)], env=environment(), check=True)
+    rows = json.loads((tmp_path / "processes.json").read_text())["rows"]
+    assert [(row["processes"], row["threads each"]) for row in rows] == [(1, 1), (1, 2), (2, 1)]
+    assert all(row["tokens/s"] > 0 for row in rows)
 
 
 @pytest.mark.slow

@@ -30,8 +30,8 @@ class TrainConfig:
     # Higher: longer.
     total_steps: int = 100_000
 
-    # Environments that run side by side. Lower: noisier steps. Higher: better batches, slower
-    # ones.
+    # Environments that run side by side, in all processes together. Lower: noisier steps. Higher:
+    # better batches, slower ones.
     num_envs: int = 16
 
     # Everything random in the run follows from it; 0 or more.
@@ -74,7 +74,8 @@ class TrainConfig:
     # The policy.
     policy: PolicyConfig = field(default_factory=PolicyConfig)
 
-    # Torch device of the policy: cpu, cuda, cuda:1, ...
+    # Torch device of the policy: cpu, cuda, cuda:1, ...; of several processes on cuda each gets its
+    # own.
     device: str = "cpu"
 
     # Torch's CPU threads; 0 leaves them. More than there are free cores slows down a lot.
