@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -11,9 +13,14 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from textgym_agents.algorithms import Reinforce, ReinforceConfig
+from textgym_agents.algorithms import PPOConfig, Reinforce, ReinforceConfig
+from textgym_agents.checkpoint import load_checkpoint_policy
+from textgym_agents.evaluate import evaluate
 from textgym_agents.policies import MLPPolicy
 from textgym_agents.rollout import collect
+from textgym_agents.runs.config import TrainConfig
+from textgym_agents.runs.environments import make_envs
+from textgym_agents.train import train
 
 ACTIONS = {
     "discrete from 2": spaces.Discrete(3, start=2),
@@ -162,3 +169,30 @@ def test_a_bandit_is_learned(space: gym.Space[Any], first: float, last: float) -
     if isinstance(space, spaces.Box):
         best = collect(envs, policy, seeds=range(8), deterministic=True)
         assert np.mean([episode.total_reward for episode in best]) > -0.05
+
+
+@pytest.mark.slow
+def test_ppo_swings_the_pendulum_up(tmp_path: Path) -> None:
+    """From about -1,200 a return, with which an untrained policy lets it hang, to under -300."""
+    algorithm = PPOConfig(
+        gamma=0.9,
+        num_epochs=10,
+        num_minibatches=32,
+        learning_rate=1e-3,
+        steps_per_env=256,
+    )
+    result = train(
+        TrainConfig(
+            env_id="Pendulum-v1",
+            output=tmp_path / "run",
+            num_envs=8,
+            total_steps=100_000,
+            tensorboard=False,
+            progress=False,
+        ),
+        algorithm,
+    )
+    policy = load_checkpoint_policy(result.checkpoint)
+    with closing(make_envs("Pendulum-v1", 20, {})) as envs:
+        measured = evaluate(envs, policy, num_episodes=40, seed=1, deterministic=True)
+    assert measured.returns.mean > -300
