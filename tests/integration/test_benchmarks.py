@@ -47,6 +47,17 @@ def test_rollout_tokens(tmp_path: Path) -> None:
     assert {row["lengths"] for row in rows} == {"fixed", "geometric"}
 
 
+@pytest.mark.slow
+def test_train_step(tmp_path: Path) -> None:
+    pytest.importorskip("trl", reason="trl is not installed")
+    arguments = ("--sizes", "tiny", "--rounds", "2", "--warmup", "1", "--precisions", "fp32")
+    assert "TRL / ours" in run("train_step.py", *arguments, "--output", str(tmp_path))
+    fixed, geometric = json.loads((tmp_path / "train_step.json").read_text())["rows"]
+    assert fixed["tokens a step"] == fixed["TRL's tokens a step"] == 64
+    assert 8 <= geometric["tokens a step"] < 64
+    assert min(fixed["MiB added"], fixed["TRL's MiB added"]) > 0
+
+
 def test_demo_runs_in_small(tmp_path: Path) -> None:
     output = run("demo.py", "--quick", "--output", str(tmp_path / "demo"))
     assert "policy gradient | sampled" in output
