@@ -15,7 +15,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from textgym_agents.policies import Contexts, Episode, Sampling, packing
+from textgym_agents.policies import Contexts, Episode, Sampling, head, packing
 from textgym_agents.policies.causal_lm import CausalLMPolicy
 from textgym_agents.policies.contexts import ContextStore, read_contexts
 from textgym_agents.policies.models import load_causal_lm, small_gpt2
@@ -160,16 +160,25 @@ def test_evaluate_is_what_transformers_computes_one_context_at_a_time(make_model
     torch.testing.assert_close(evaluation.entropy, torch.stack(entropies), atol=1e-5, rtol=0)
 
 
-def test_evaluate_computes_logits_at_actions_alone() -> None:
+def test_evaluate_computes_logits_at_actions_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     envs = Writing(4)
     policy = CausalLMPolicy.from_env(envs, gpt2())
     episodes = collect(envs, policy, seeds=range(4), episodes_per_env=2)
     calls: list[int] = []
+    policy(episodes)  # The first evaluation finds out what kind of head there is.
+    compute = head._logits
+
+    def counted(*arguments: Any) -> torch.Tensor:
+        logits = compute(*arguments)
+        calls.append(len(logits))
+        return logits
+
+    monkeypatch.setattr(head, "_logits", counted)
     policy.model.get_output_embeddings().register_forward_hook(
         lambda _, __, logits: calls.append(logits.shape[:-1].numel())
     )
     policy(episodes)
-    assert calls == [sum(episode.num_steps for episode in episodes)]
+    assert sorted(calls) == [0, sum(episode.num_steps for episode in episodes)]
 
 
 def grouped(seed: int, lengths: tuple[int, ...] = (5, 1, 3)) -> list[Episode]:
@@ -226,6 +235,8 @@ def test_a_shared_prompt_goes_through_the_model_once() -> None:
         lambda _, arguments, __: tokens.append(arguments[0].shape[:2].numel())
     )
     episodes = grouped(0, (8, 8))
+    policy.evaluate(episodes)  # The first evaluation finds out what kind of head there is.
+    tokens.clear()
     policy.evaluate(episodes)
     longest = max(episode.num_steps for episode in episodes)
     assert tokens == [2 * 7, 8 * longest]

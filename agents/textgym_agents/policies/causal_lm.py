@@ -25,7 +25,13 @@ from textgym_agents.policies.computing import Precision
 from textgym_agents.policies.context_model import ContextModel, in_slots
 from textgym_agents.policies.contexts import ContextStore, episode_contexts, read_contexts
 from textgym_agents.policies.critic import Critic
-from textgym_agents.policies.decoder import check_vocabulary, num_embeddings, zero_linear
+from textgym_agents.policies.decoder import (
+    check_vocabulary,
+    num_embeddings,
+    output_head,
+    zero_linear,
+)
+from textgym_agents.policies.head import head_log_probs
 from textgym_agents.policies.masks import first_legal, flat_masks, legal_actions
 from textgym_agents.policies.packing import in_order, step_order
 from textgym_agents.policies.reference import frozen_language_model
@@ -201,11 +207,19 @@ class CausalLMPolicy(Policy):
 
         A prompt that several episodes begin with goes through the model once.
         """
+        if torch.is_grad_enabled():
+            self.clear_cache()  # What is learned makes it stale; until then it takes memory.
         parts, chunks = [], []
-        for chunk, hidden, logits in self._steps(episodes):
-            log_probs, actions = self._distributions([episodes[i] for i in chunk], logits)
-            chosen = gather(log_probs, actions)
-            parts.append(Evaluation(chosen, entropy(log_probs), self._values(hidden)))
+        lean = not self.sampling.filters and self.sampling.epsilon == 0
+        lean = lean and self._contexts.head_is_last
+        for chunk, hidden, logits in self._steps(episodes, head=not lean):
+            members = [episodes[i] for i in chunk]
+            if lean:
+                log_probs, entropies = self._from_head(members, hidden)
+            else:
+                table, actions = self._distributions(members, logits)
+                log_probs, entropies = gather(table, actions), entropy(table)
+            parts.append(Evaluation(log_probs, entropies, self._values(hidden)))
             chunks.append(chunk)
         evaluation = in_order(parts, chunks, [episode.num_steps for episode in episodes])
         if self.critic is None:
@@ -236,11 +250,27 @@ class CausalLMPolicy(Policy):
         order = step_order(chunks, [episode.num_steps for episode in episodes])
         return torch.cat(tables)[self._tensor(order)]
 
-    def _steps(self, episodes: Sequence[Episode]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+    def _steps(
+        self, episodes: Sequence[Episode], head: bool = True
+    ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
         """Indices of episodes, and hidden states and logits at the steps of these."""
         contexts = [episode_contexts(episode) for episode in episodes]
-        for chunk, hidden, logits in self._contexts.steps(contexts):
+        for chunk, hidden, logits in self._contexts.steps(contexts, head):
             yield chunk, hidden, logits[:, : self.num_actions]
+
+    def _from_head(self, episodes: Sequence[Episode], hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of the actions taken and entropies, each ``[M]``."""
+        head = output_head(self.model)
+        return head_log_probs(
+            hidden,
+            head.weight,
+            head.bias,
+            self._tensor(np.concatenate([episode.actions for episode in episodes])),
+            num_actions=self.num_actions,
+            mask=flat_masks(episodes, self.num_actions, self.device),
+            temperature=self.sampling.temperature,
+            dtype=self._contexts.compute_dtype,
+        )
 
     def _distributions(self, episodes: Sequence[Episode], logits: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities ``[M, V]`` and the actions taken, ``[M]``."""

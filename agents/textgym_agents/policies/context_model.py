@@ -20,7 +20,7 @@ from textgym_agents.policies.computing import (
     recomputable_layers,
 )
 from textgym_agents.policies.context_cache import ContextCache
-from textgym_agents.policies.decoder import output_head, supports_cache
+from textgym_agents.policies.decoder import head_is_last, output_head, supports_cache
 from textgym_agents.policies.packing import (
     PromptCache,
     SharedPrompts,
@@ -67,6 +67,7 @@ class ContextModel:
         self._cache_slack = cache_slack
         self._cache: ContextCache | None = None
         self._cached_weights: tuple[tuple[int, int], ...] = ()
+        self._head_is_last: bool | None = None
 
     def __getstate__(self) -> dict[str, Any]:  # copies begin without keys and values
         return {**self.__dict__, "_cache": None, "_cached_weights": ()}
@@ -75,6 +76,18 @@ class ContextModel:
     def device(self) -> torch.device:
         """The device of the parameters."""
         return self.model.device
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """The type of matrix products."""
+        return compute_dtype(self.model, self._precision)
+
+    @property
+    def head_is_last(self) -> bool:
+        """Whether the logits are what the head's weights and bias make of the hidden states."""
+        if self._head_is_last is None:
+            self._head_is_last = head_is_last(self.model)
+        return self._head_is_last
 
     def clear_cache(self) -> None:
         """Forget all keys and values, and free their memory."""
@@ -101,11 +114,17 @@ class ContextModel:
         last = np.arange(len(slots)) * width + lengths[slots] - 1
         return slots, *self._whole(self._tensor(tokens[slots, :width]), self._tensor(last))
 
-    def steps(self, contexts: Sequence[Contexts]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+    def steps(
+        self, contexts: Sequence[Contexts], head: bool = True
+    ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
         """Compute episodes with gradients, those of similar lengths together.
 
         A prompt that several episodes begin with goes through the model once (not under gradient
         checkpointing, where the prompts' layers could not be computed again on their own).
+
+        Args:
+            contexts: One an episode.
+            head: Compute logits; otherwise there are none, ``[0, V]``.
 
         Yields:
             Indices into ``contexts``, each of them once altogether, and the hidden states ``[M,
@@ -131,18 +150,23 @@ class ContextModel:
             at = [contexts[i].lengths - 1 - starts[i] for i in chunk]
             steps = np.concatenate([row * ids.shape[1] + step for row, step in enumerate(at)])
             if shared is None or cache is None:
-                yield chunk, *self._whole(self._tensor(ids), self._tensor(steps))
+                yield chunk, *self._whole(self._tensor(ids), self._tensor(steps), head)
             else:
                 source = shared.source[chunk]
-                yield chunk, *self._following(cache, ids, source, starts[chunk], steps)
+                yield chunk, *self._following(cache, ids, source, starts[chunk], steps, head)
 
     def _prompt_cache(self, shared: SharedPrompts) -> PromptCache:
         """Keys and values of the distinct prompts."""
         ids = self._tensor(padded(shared.prompts))
         cache = PromptCache(self._num_layers)
         nothing = torch.zeros(0, dtype=torch.int64, device=self.device)
-        inputs = {"attention_mask": torch.ones_like(ids), "past_key_values": cache.cache}
-        self._forward(nothing, input_ids=ids, use_cache=True, **inputs)
+        self._forward(
+            nothing,
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            past_key_values=cache.cache,
+            use_cache=True,
+        )
         return cache
 
     def _following(
@@ -152,18 +176,20 @@ class ContextModel:
         source: _IntArray,
         starts: _IntArray,
         at: _IntArray,
+        head: bool,
     ) -> tuple[Tensor, Tensor]:
         """Hidden states and logits at tokens that follow the prompts in the cache."""
         width = int(starts.max())
         cache.follow(self._tensor(source), width)
         lengths = self._tensor(starts)
-        dtype = compute_dtype(self.model, self._precision)
+        dtype = self.compute_dtype
         return self._step(
             self._tensor(ids),
             lengths[:, None] + torch.arange(ids.shape[1], device=self.device),
             following_mask(lengths, width, ids.shape[1], dtype),
             cache.cache,
             self._tensor(at),
+            head,
         )
 
     def _tensor(self, array: _IntArray) -> Tensor:
@@ -173,7 +199,7 @@ class ContextModel:
         """The cache, emptied if the weights or the shape of the observations have changed."""
         parameters = list(self.model.parameters())  # anew: loading may have put others there
         weights = tuple([(p._version, p.data_ptr()) for p in parameters])
-        cache, dtype = self._cache, compute_dtype(self.model, self._precision)
+        cache, dtype = self._cache, self.compute_dtype
         if cache is None or cache.layout != (*tokens.shape, dtype, self.device):
             cache = self._cache = ContextCache(
                 self._step,
@@ -190,10 +216,17 @@ class ContextModel:
         return cache
 
     def _step(
-        self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Cache, select: Tensor | None
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        mask: Tensor,
+        cache: Cache,
+        select: Tensor | None,
+        head: bool = True,
     ) -> tuple[Tensor, Tensor]:
         return self._forward(
             select,
+            head,
             input_ids=ids,
             position_ids=positions,
             attention_mask=mask,
@@ -201,14 +234,16 @@ class ContextModel:
             use_cache=True,
         )
 
-    def _whole(self, ids: Tensor, select: Tensor) -> tuple[Tensor, Tensor]:
+    def _whole(self, ids: Tensor, select: Tensor, head: bool = True) -> tuple[Tensor, Tensor]:
         """Right-padded contexts ``[B, L]``: causal attention alone keeps the padding out."""
         return self._forward(
-            select, input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False
+            select, head, input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False
         )
 
-    def _forward(self, select: Tensor | None, **inputs: Any) -> tuple[Tensor, Tensor]:
-        """Hidden states ``[M, H]`` and logits ``[M, V]`` at the selected tokens.
+    def _forward(
+        self, select: Tensor | None, head: bool = True, **inputs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Hidden states ``[M, H]`` and logits ``[M, V]``, or none, at the selected tokens.
 
         The head is applied there alone, by choosing its input; the model's own forward goes on
         to do what it does to logits (scaling, soft caps).
@@ -220,7 +255,7 @@ class ContextModel:
             if select is not None:
                 states = states[:, select]
             hidden.append(states[0])
-            return (states,)
+            return (states if head else states[:, :0],)
 
         taking = output_head(self.model).register_forward_pre_hook(choose_input)
         with taking, computing(self.model, self._precision, self._recompute):

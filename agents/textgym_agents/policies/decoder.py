@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -38,6 +39,25 @@ def output_head(model: PreTrainedModel) -> nn.Linear:
             "AutoModelForCausalLM"
         )
     return head
+
+
+def head_is_last(model: PreTrainedModel) -> bool:
+    """Whether a model's logits are its head's output as it is, neither scaled nor capped.
+
+    Finds out by one token. A head that is more than its weights and bias (an adapter's, one with
+    hooks) is not.
+    """
+    head = output_head(model)
+    if type(head) is not nn.Linear or head._forward_hooks or head._forward_pre_hooks:
+        return False
+    outputs: list[Tensor] = []
+    ids = torch.zeros((1, 1), dtype=torch.int64, device=head.weight.device)
+    with (
+        head.register_forward_hook(lambda _, __, output: outputs.append(output)),
+        torch.no_grad(),
+    ):
+        logits = model(input_ids=ids, use_cache=False).logits
+    return logits is outputs[-1]
 
 
 def num_embeddings(model: PreTrainedModel) -> int:

@@ -1,0 +1,161 @@
+"""Log-probabilities and entropies of actions from hidden states, without all logits at once.
+
+Logits take the vocabulary's size a step, which for a batch is far more than anything else that a
+forward pass leaves behind. Here they live a chunk of steps at a time, and the backward pass
+computes them again: one more product with the head's weights, and no copies of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import linear
+
+_CHUNK, _LEAST_ROWS = 2**20, 128
+"""Logits of a chunk, and the fewest steps: fewer make a slow product."""
+
+_NEVER = -1e30
+"""The logit of what is not legal: its probability is 0, and so is that times its logarithm."""
+
+
+def head_log_probs(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    actions: Tensor,
+    *,
+    num_actions: int,
+    mask: Tensor | None = None,
+    temperature: float = 1.0,
+    dtype: torch.dtype | None = None,
+) -> tuple[Tensor, Tensor]:
+    """What a linear head and a temperature make of hidden states.
+
+    Equal to `process_logits` of the head's logits without filters and epsilon, then `gather` and
+    `entropy`, but for rounding.
+
+    Args:
+        hidden: float ``[M, H]``.
+        weight: float ``[V', H]``, of ``V'`` rows, ``V`` or more.
+        bias: float ``[V']``, or None.
+        actions: int64 ``[M]``, those taken.
+        num_actions: ``V``; rows of the weights from there on are no actions.
+        mask: bool ``[M, V]`` or ``[V]``, True where an action is legal; None: all are.
+        temperature: The logits are divided by it.
+        dtype: Of the products with the weights; None: that of the weights.
+
+    Returns:
+        Log-probabilities of the actions and entropies in nats, each ``[M]``, at least float32,
+        differentiable once with respect to ``hidden``, ``weight`` and ``bias``.
+    """
+    log_probs, entropy = _HeadLogProbs.apply(  # type: ignore[no-untyped-call]
+        hidden, weight, bias, actions, num_actions, mask, temperature, dtype or weight.dtype
+    )
+    return log_probs, entropy
+
+
+class _HeadLogProbs(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        actions: Tensor,
+        size: int,
+        mask: Tensor | None,
+        temperature: float,
+        dtype: torch.dtype,
+    ) -> tuple[Tensor, Tensor]:
+        exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
+        log_probs, entropy, normalizer = hidden.new_empty((3, len(hidden)), dtype=exact)
+        cast = weight[:size].to(dtype)
+        for rows in _chunks(len(hidden), size):
+            logits = _logits(hidden[rows], cast, bias, _rows(mask, rows), temperature)
+            largest = logits.amax(dim=1)
+            logits.sub_(largest[:, None])
+            taken = logits.gather(1, actions[rows, None]).squeeze(1)
+            shares = logits.exp()
+            total = shares.sum(dim=1)
+            spread = shares.mul_(logits).sum(dim=1) / total
+            total.log_()
+            log_probs[rows] = torch.where(taken > _NEVER / 2, taken - total, float("-inf"))
+            entropy[rows] = total - spread
+            normalizer[rows] = largest + total
+        ctx.save_for_backward(hidden, weight, bias, actions, mask, entropy, normalizer)
+        ctx.size, ctx.temperature, ctx.dtype = size, temperature, dtype
+        ctx.set_materialize_grads(False)
+        return log_probs, entropy
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, of_log_probs: Tensor | None, of_entropy: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        hidden, weight, bias, actions, mask, entropy, normalizer = ctx.saved_tensors
+        if of_log_probs is None:
+            of_log_probs = torch.zeros_like(entropy)
+        if of_entropy is not None and not bool(of_entropy.any()):
+            of_entropy = None
+        cast = weight[: ctx.size].to(ctx.dtype)
+        to_hidden, to_weight, to_bias = ctx.needs_input_grad[:3]
+        hidden_grad = torch.empty_like(hidden) if to_hidden else None
+        weight_grad = torch.zeros_like(weight) if to_weight else None
+        bias_grad = None if bias is None or not to_bias else torch.zeros_like(bias)
+        for rows in _chunks(len(hidden), ctx.size):
+            logits = _logits(hidden[rows], cast, bias, _rows(mask, rows), ctx.temperature)
+            logits.sub_(normalizer[rows, None])
+            if of_entropy is None:
+                grad = logits.exp_().mul_(-of_log_probs[rows, None])
+            else:  # -p (log p + entropy), of the entropy
+                shares = logits.exp()
+                factor = logits.add_(entropy[rows, None]).mul_(-of_entropy[rows, None])
+                grad = shares.mul_(factor.sub_(of_log_probs[rows, None]))
+            grad.scatter_add_(1, actions[rows, None], of_log_probs[rows, None].clone())
+            if ctx.temperature != 1.0:
+                grad.div_(ctx.temperature)
+            if bias_grad is not None:
+                bias_grad[: ctx.size] += grad.sum(dim=0)
+            grad = grad.to(ctx.dtype)
+            if hidden_grad is not None:
+                hidden_grad[rows] = (grad @ cast).to(hidden.dtype)
+            if weight_grad is not None:
+                _add_product(weight_grad[: ctx.size], grad.t(), hidden[rows].to(ctx.dtype))
+        return hidden_grad, weight_grad, bias_grad, None, None, None, None, None
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    if total.dtype == right.dtype:
+        total.addmm_(left, right)
+    else:
+        total.add_(left @ right)
+
+
+def _logits(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None, temperature: float
+) -> Tensor:
+    """Logits of a chunk, ``[m, V]``, a fresh tensor of at least float32."""
+    cast = None if bias is None else bias[: len(weight)].to(weight.dtype)
+    logits = linear(hidden.to(weight.dtype), weight, cast)
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    if temperature != 1.0:
+        logits.div_(temperature)
+    if mask is not None:
+        logits.masked_fill_(~mask, _NEVER)
+    return logits
+
+
+def _rows(mask: Tensor | None, rows: slice) -> Tensor | None:
+    return mask if mask is None or mask.dim() == 1 else mask[rows]
+
+
+def _chunks(num_steps: int, size: int) -> Iterator[slice]:
+    """Slices of ``num_steps`` steps, of about equally many."""
+    most = max(_CHUNK // size, _LEAST_ROWS)
+    count = -(-num_steps // most)
+    for part in range(count):
+        yield slice(part * num_steps // count, (part + 1) * num_steps // count)
