@@ -70,6 +70,7 @@ class Algorithm(ABC, Generic[ConfigT]):
             [p for p in policy.parameters() if p.requires_grad],
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
+            fused=True,  # Without it a step has copies of the largest parameter.
         )
 
     @property
