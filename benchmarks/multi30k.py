@@ -318,7 +318,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--interval", type=int, default=250_000, help="tokens between validations")
     parser.add_argument("--patience", type=int, default=2, help="intervals without improvement")
     parser.add_argument("--max-intervals", type=int, default=30, help="at most, a step size")
-    parser.add_argument("--steps", type=int, default=1_200_000, help="tokens of a REINFORCE run")
+    parser.add_argument("--steps", type=int, default=1_500_000, help="tokens of a REINFORCE run")
     parser.add_argument("--num-envs", type=int, default=128, help="texts a step of REINFORCE")
     parser.add_argument("--group-size", type=int, default=8, help="texts a prompt")
     parser.add_argument("--learning-rate", type=float, default=2e-4, help="of REINFORCE")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sacrebleu.metrics import BLEU
+from sacrebleu.significance import PairedTest
 
 import textgym
 import textgym_agents
 
+SHARED = Path(os.environ.get("TEXTGYM_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+MULTI30K = SHARED / "task_multi30k_en_de.jsonl.gz"
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 ROOTS = [str(Path(module.__file__).parents[1]) for module in (textgym, textgym_agents)]
 
@@ -114,3 +120,78 @@ def test_cartpole(tmp_path: Path) -> None:
     rows = json.loads((tmp_path / "cartpole.json").read_text())["rows"]
     assert [row["steps to 475, each seed"] for row in rows] == ["never, never"] * 2
     assert (tmp_path / "cartpole.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MULTI30K.exists(), reason=f"{MULTI30K} is not there")
+def test_multi30k_runs_in_small_and_goes_on(tmp_path: Path) -> None:
+    """A second call repeats nothing: it finds every run finished, and makes the same table."""
+    sizes = "--vocab-size 400 --layers 1 --heads 1 --width 16 --batch 16 --interval 1000"
+    lengths = "--patience 1 --max-intervals 1 --steps 1000 --num-envs 16 --group-size 4"
+    tests = "--sentences 16 --seeds 2 --jobs 1 --threads 1"
+    small = (*f"{sizes} {lengths} {tests}".split(), "--data", str(MULTI30K))
+    folders = ("--runs", str(tmp_path / "runs"), "--output", str(tmp_path))
+    output = run("multi30k.py", *small, *folders)
+    assert "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp" in output
+    rows = json.loads((tmp_path / "multi30k.json").read_text())["rows"]
+    assert [row["policy"].split(" at ")[0] for row in rows] == [
+        "likelihood (start)",
+        "start",  # At its best temperature.
+        "policy gradient",
+        "random reward",
+        "constant reward",
+        "further likelihood",
+    ]
+    assert rows[-1]["seconds a run"] >= rows[2]["seconds a run"]
+    assert (tmp_path / "multi30k.png").stat().st_size > 5000
+    logs = {path: path.read_bytes() for path in tmp_path.rglob("log.jsonl")}
+    assert len(logs) == 3 + 4 * 2
+    again = run("multi30k.py", *small, *folders)
+    assert again == output[output.index("# Multi30k") :]
+    assert all(path.read_bytes() == log for path, log in logs.items())
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        run("multi30k.py", *small, *folders, "--learning-rate", "0.5")
+    assert "another learning_rate" in error.value.stderr
+
+
+def test_multi30k_says_where_it_looked_for_data(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        run("multi30k.py", "--data", str(tmp_path / "none.jsonl"))
+    assert f"there are no data at {tmp_path / 'none.jsonl'}" in error.value.stderr
+
+
+def test_corpus_bleu_is_that_of_sacrebleu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The score is equal; the interval is that of its own bootstrap, up to the draws."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    corpus_bleu = importlib.import_module("corpus_bleu")
+    random = np.random.default_rng(0)
+    words = np.array(["ein", "Hund", "läuft", "im", "Park", "und", "spielt", "Ball", ",", "rot"])
+    references = [" ".join(random.choice(words, random.integers(6, 14))) + "." for _ in range(200)]
+    systems = [
+        [" ".join(w for w in text.split() if random.random() < keep) for text in references]
+        for keep in (0.9, 0.8)
+    ]
+    a, b = (corpus_bleu.statistics(texts, references) for texts in systems)
+    bootstrap = corpus_bleu.Bootstrap({"a": a[None], "b": b[None], "both": np.stack([a, b])})
+    metric = BLEU()
+    test = PairedTest(
+        [("a", systems[0]), ("b", systems[1])],
+        {"BLEU": metric},
+        [references],
+        test_type="bs",
+        n_samples=1000,
+    )
+    published = test()[1]["BLEU"]
+    for name, texts, result in zip("ab", systems, published, strict=True):
+        interval = bootstrap.interval(name)
+        assert interval.value == pytest.approx(metric.corpus_score(texts, [references]).score)
+        assert (interval.high - interval.low) / 2 == pytest.approx(result.ci, rel=0.15)
+    gain = bootstrap.difference("a", "b")
+    assert gain.value == pytest.approx(bootstrap.means["a"] - bootstrap.means["b"])
+    assert 0 < gain.low < gain.value < gain.high
+    assert bootstrap.difference("a", "a").high == 0.0
+    both = bootstrap.interval("both")
+    assert both.low < bootstrap.means["b"] < both.value < bootstrap.means["a"] < both.high
+    assert corpus_bleu.length_ratio(np.stack([a, b])) == pytest.approx(
+        (a + b)[:, -2].sum() / (a + b)[:, -1].sum()
+    )
