@@ -13,6 +13,9 @@ import numpy as np
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 """The names of the splits that every task answers to."""
 
+HOMES = (*SPLITS[1:], *SPLITS[:1] * 14)
+"""The splits of the sixteen buckets that generated prompts are hashed to."""
+
 NUM_PROCEDURAL_EXAMPLES = 2**31
 """The number of indices in each split of a procedural task."""
 
@@ -21,6 +24,10 @@ MAX_REDRAWS = 10_000
 
 Fits = Callable[[str], bool]
 """Says whether the text that decides an example's split puts it in the split wanted."""
+
+
+class Elsewhere(Exception):  # noqa: N818 - no error: it ends a draw
+    """Ends the drawing of an example that turns out to belong to another split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +102,8 @@ class ProceduralTask(Task):
 
     Example `i` comes from `default_rng(SeedSequence([seed, i]))`: examples are drawn from that one
     generator until one belongs to the split asked for. Which split an example belongs to is a hash
-    of its prompt, so no prompt is in two splits, whatever the seed. A held-out split has a
-    sixteenth of the prompts, so it takes sixteen draws; `AimedTask` is for tasks that can do
-    with less.
+    of its prompt, so no prompt is in two splits, whatever the seed. Validation and test have a
+    sixteenth of the prompts each, so they take sixteen draws; an `AimedTask` takes less.
 
     Args:
         level: One of the class's `levels`; None stands for its `default_level`.
@@ -176,11 +182,14 @@ class ProceduralTask(Task):
 class AimedTask(ProceduralTask):
     """A procedural task that aims at a split, instead of drawing sixteen whole examples for one.
 
-    Its `attempt` asks `fits` as soon as it can, about the prompt or about a key: words that the
-    prompt determines, so that equal prompts have equal keys and no prompt is in two splits. It
-    either gives up at once, or redraws a part of the prompt which has so many values that, of every
-    thousand examples, all but a few find one that fits. Both leave the held-out examples
-    distributed like the others: what is easy to redraw must not decide what is drawn.
+    Its `attempt` asks `fits` about the prompt, or earlier, about a key: words that the prompt
+    determines, so that equal prompts have equal keys and no prompt is in two splits. Where they do
+    not fit, it redraws a part of them that is cheap to draw.
+
+    Held-out examples have to be distributed like the others, so that part needs a hundred values
+    that are about as likely: whatever is left of the prompt then fits as often as anything else.
+    Where a value is likelier, a few draws at most, and then all anew: it fits in one split alone,
+    and all the likelier to lose against other values there, the more of them are drawn.
     """
 
     @abstractmethod
@@ -204,8 +213,7 @@ class AimedTask(ProceduralTask):
 def split_of(text: str) -> str:
     """Return the split of a generated prompt or key: 1/16 validation, 1/16 test, else train."""
     # CRC is linear, so the low bits of similar prompts are alike: a multiplication mixes them.
-    bucket = (zlib.crc32(text.encode()) * 2654435761 & 0xFFFFFFFF) >> 28
-    return SPLITS[bucket + 1] if bucket < 2 else SPLITS[0]
+    return HOMES[(zlib.crc32(text.encode()) * 2654435761 & 0xFFFFFFFF) >> 28]
 
 
 def _check_split(name: str, split: str) -> None:

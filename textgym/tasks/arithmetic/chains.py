@@ -51,8 +51,12 @@ def shared_events(teller: Teller) -> Story:
 def product_taken(teller: Teller) -> Story:
     """So many times so much is taken away: a - k * m."""
     kind = teller.choose(SPENDING)
-    times, value = teller.product(teller.limit - 10)
-    start = teller.draws.between(times * value + 2, teller.limit)
+
+    def numbers() -> tuple[int, int, int]:
+        times, value = teller.product(teller.limit - 10)
+        return times, value, teller.draws.between(times * value + 2, teller.limit)
+
+    times, value, start = teller.fitting(numbers)
     facts = [teller.say(kind.starts, a=start), teller.say(kind.down_products, k=times, m=value)]
     return Story(facts, teller.say(kind.lefts), [Term(start), Term(value, times, -1)])
 
@@ -60,10 +64,14 @@ def product_taken(teller: Teller) -> Story:
 def shared_rest(teller: Teller) -> Story:
     """So many times so much is taken away, and the rest is shared out: (a - k * m) / d."""
     kind = teller.choose(SPENDING)
-    shares = teller.draws.between(2, 9)
-    rest = shares * teller.draws.between(2, min(12, 60 // shares))
-    times, value = teller.product(teller.limit - rest)
-    start = rest + times * value
+
+    def numbers() -> tuple[int, int, int, int]:
+        shares = teller.draws.between(2, 9)
+        rest = shares * teller.draws.between(2, min(12, 60 // shares))
+        times, value = teller.product(teller.limit - rest)
+        return times, value, rest + times * value, shares
+
+    times, value, start, shares = teller.fitting(numbers)
     facts = [teller.say(kind.starts, a=start), teller.say(kind.down_products, k=times, m=value)]
     return _shared(teller, facts, [Term(start), Term(value, times, -1)], shares)
 
@@ -73,14 +81,19 @@ def _chain(teller: Teller, *, product: bool, events: int, share: bool = False) -
     pool = [(1, up) for up in kind.ups] + [(-1, down) for down in kind.downs]
     happening = draws.sample(pool, events)
     signs = [sign for sign, _ in happening]
-    shares, times = draws.between(2, 9) if share else 1, 1
-    moved: list[int] | None = None
-    while moved is None:
-        if product:
-            times, value = teller.product(teller.limit - 2)
-            moved = _onward(teller, times * value, signs, shares)
-        else:
-            value, moved = _backward(teller, signs, shares)
+    shares = draws.between(2, 9) if share else 1
+
+    def numbers() -> tuple[int, int, list[int], int]:
+        times, moved = 1, None
+        while moved is None:
+            if product:
+                times, value = teller.product(teller.limit - 2)
+                moved = _onward(teller, times * value, signs, shares)
+            else:
+                value, moved = _backward(teller, signs, shares)
+        return times, value, moved, shares
+
+    times, value, moved, _ = teller.fitting(numbers)
     if product:
         facts = [teller.say(kind.products, k=times, m=value)]
     else:

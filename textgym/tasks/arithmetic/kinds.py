@@ -47,6 +47,11 @@ class Kind(NamedTuple):
     asides: tuple[str, ...] = ()
     verb: tuple[str, ...] = ()
 
+    @property
+    def personal(self) -> bool:
+        """Whether every story of the kind names {P}: its first sentence does."""
+        return "{P}" in self.starts[0]
+
 
 def _things(unit: str, units: str, *names: str) -> tuple[Mapping[str, str], ...]:
     return tuple([{"T": name, "unit": unit, "units": units} for name in names])

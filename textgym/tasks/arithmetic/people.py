@@ -33,7 +33,7 @@ def compared(teller: Teller) -> Story:
     """One has so many more or fewer than the other: a + x or a - x."""
     teller.choose(PERSONAL)
     sign = 1 if teller.draws.chance(0.5) else -1
-    start, x = teller.pair(sign)
+    start, x = teller.fitting(lambda: teller.pair(sign))
     question = _verbal(teller, "How many {T} did {Q} {do}?")
     return Story(_comparison(teller, start, sign, x), question, [Term(start), Term(x, 1, sign)])
 
@@ -42,7 +42,7 @@ def two_people(teller: Teller) -> Story:
     """Two have some; how many have both, or how many more has one: a + b or a - b."""
     teller.choose(PERSONAL)
     together = teller.draws.chance(0.5)
-    first, second = teller.pair(1 if together else -1)
+    first, second = teller.fitting(lambda: teller.pair(1 if together else -1))
     numbers = {"a": first, "b": second}
     facts = [_verbal(teller, "{P} {did} {a} {T} and {Q} {did} {b}.", **numbers)]
     if together:
@@ -55,10 +55,13 @@ def compared_together(teller: Teller) -> Story:
     """One has so many more or fewer than the other; how many have both: a + (a + x)."""
     teller.choose(PERSONAL)
     sign = 1 if teller.draws.chance(0.5) else -1
-    start = teller.draws.between(4, teller.limit // 2 - 2)
-    x = teller.draws.between(
-        2, min(MOST_MOVED, teller.limit - 2 * start if sign > 0 else start - 2)
-    )
+
+    def numbers() -> tuple[int, int]:
+        start = teller.draws.between(4, teller.limit // 2 - 2)
+        most = min(MOST_MOVED, teller.limit - 2 * start if sign > 0 else start - 2)
+        return start, teller.draws.between(2, most)
+
+    start, x = teller.fitting(numbers)
     facts = _comparison(teller, start, sign, x)
     return _together(teller, facts, [Term(start), Term(x, 1, sign), Term(start)])
 
@@ -66,8 +69,12 @@ def compared_together(teller: Teller) -> Story:
 def times_together(teller: Teller) -> Story:
     """One has so many times as many as the other; how many have both: a + k * a."""
     teller.choose(PERSONAL)
-    times = teller.draws.between(3, 6)
-    start = teller.draws.between(2, min(15, teller.limit // (times + 1)))
+
+    def numbers() -> tuple[int, int]:
+        times = teller.draws.between(3, 6)
+        return times, teller.draws.between(2, min(15, teller.limit // (times + 1)))
+
+    times, start = teller.fitting(numbers)
     facts = [
         _verbal(teller, "{P} {did} {a} {T}.", a=start),
         _verbal(teller, "{Q} {did} {k} times as many {T} as {P}.", k=times),
@@ -78,11 +85,15 @@ def times_together(teller: Teller) -> Story:
 def product_together(teller: Teller) -> Story:
     """A product, and another has more or fewer; how many have both: p + (p + x)."""
     teller.choose([kind for kind in OWNING if kind.products])
-    times, value = teller.product(teller.limit // 2 - 5)
-    amount = times * value
-    more = teller.draws.chance(0.5) or amount < 6
-    most = min(MOST_MOVED, teller.limit - 2 * amount if more else amount - 2)
-    x = teller.draws.between(2, most)
+
+    def numbers() -> tuple[int, int, bool, int]:
+        times, value = teller.product(teller.limit // 2 - 5)
+        amount = times * value
+        more = teller.draws.chance(0.5) or amount < 6
+        most = min(MOST_MOVED, teller.limit - 2 * amount if more else amount - 2)
+        return times, value, more, teller.draws.between(2, most)
+
+    times, value, more, x = teller.fitting(numbers)
     facts = [
         teller.say(teller.kind.products, k=times, m=value),
         _verbal(teller, "{Q} had {x} {more} {T} than {P}.", x=x, more=_more(more)),
@@ -96,7 +107,7 @@ def before_one(teller: Teller) -> Story:
     """What was there before something came or went: b + x or b - x."""
     teller.choose(OWNING)
     given = teller.draws.chance(0.5)
-    rest, x = teller.pair(1 if given else -1)
+    rest, x = teller.fitting(lambda: teller.pair(1 if given else -1))
     facts = [teller.say(GIVEN if given else RECEIVED, x=x, b=rest)]
     return Story(facts, teller.say(AT_FIRST), [Term(rest), Term(x, 1, 1 if given else -1)])
 
@@ -105,9 +116,13 @@ def before_two(teller: Teller) -> Story:
     """What was there before things went twice, or came and went: b + x + y or b - x + y."""
     teller.choose(OWNING)
     given = teller.draws.chance(0.5)
-    rest = teller.draws.between(8, teller.limit - 30)
-    x = teller.draws.between(2, min(20, rest - 2))
-    y = teller.draws.between(2, min(20, teller.limit - rest - x if given else 20))
+
+    def numbers() -> tuple[int, int, int]:
+        rest = teller.draws.between(8, teller.limit - 30)
+        x = teller.draws.between(2, min(20, rest - 2))
+        return rest, x, teller.draws.between(2, min(20, teller.limit - rest - x if given else 20))
+
+    rest, x, y = teller.fitting(numbers)
     if given:
         facts = [teller.say(GIVEN_TWICE, x=x, y=y, b=rest)]
         terms = [Term(rest), Term(y), Term(x)]

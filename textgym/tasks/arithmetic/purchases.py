@@ -11,8 +11,9 @@ IN_ALL = ("How many dollars did {P} spend in all?", "How many dollars did {he} p
 
 def shopping(teller: Teller) -> Story:
     """So many at a price, and one thing more: k * m + x."""
-    times, price = teller.product(teller.limit - 20)
-    x = teller.draws.between(2, 20)
+    times, price, x = teller.fitting(
+        lambda: (*teller.product(teller.limit - 20), teller.draws.between(2, 20))
+    )
     facts = [
         teller.say("{P} bought {k} {goods} for {m} dollars each.", k=times, m=price),
         teller.link(teller.say("{He} paid {x} dollars for {treat}.", x=x)),
@@ -23,10 +24,15 @@ def shopping(teller: Teller) -> Story:
 def two_goods(teller: Teller) -> Story:
     """So many of one thing and so many of another, each at its price: k * m + j * n."""
     first, second = teller.draws.sample(GOODS, 2)
-    k, m = _price(teller, first)
-    j, n = _price(teller, second)
-    while {j, n} == {k, m}:
+
+    def numbers() -> tuple[int, int, int, int]:
+        k, m = _price(teller, first)
         j, n = _price(teller, second)
+        while {j, n} == {k, m}:
+            j, n = _price(teller, second)
+        return k, m, j, n
+
+    k, m, j, n = teller.fitting(numbers)
     sentence = f"{{P}} bought {k} {first.many} for {m} dollars each"
     if teller.draws.chance(0.5):
         sentence += f" and {j} {second.many} for {n} dollars each."

@@ -9,7 +9,7 @@ import numpy as np
 from textgym.tasks.arithmetic.shapes import SHAPES
 from textgym.tasks.arithmetic.solve import Way, ways, written
 from textgym.tasks.arithmetic.teller import Story, Teller
-from textgym.tasks.base import Example, ProceduralTask
+from textgym.tasks.base import AimedTask, Elsewhere, Example, Fits
 from textgym.tasks.draws import Draws
 
 TOKENS = {"easy": (48, 20), "medium": (64, 32), "hard": (112, 40)}
@@ -20,8 +20,11 @@ OVERALL = ("in the end?", "in all?", "at first?")
 
 MOST_REFERENCES = 4
 
+MAX_STORIES = 1000
+"""How many stories are begun for one example before its split is given up."""
 
-class ArithmeticTask(ProceduralTask):
+
+class ArithmeticTask(AimedTask):
     """Solve a word problem, with the working.
 
     The agent reads a story of a few sentences and a question, and answers with one equation a step
@@ -43,6 +46,9 @@ class ArithmeticTask(ProceduralTask):
     for the beginning; at times the question stands first. Counted by recurrence (n draws of N
     equally likely prompts hold about n**2 / 2N that are alike) there are more than 1.7 * 10**6
     distinct prompts at "easy", 9 * 10**6 at "medium" and 10**9 at "hard".
+
+    What decides the split is not the whole prompt, but its numbers, in their roles, with the thing
+    and the person that they are about: no problem is in two splits in other words.
 
     The references are up to four ways to write it: the one that follows the story, that one with
     the operands of its sums and products changed round, and other orders of the steps.
@@ -67,10 +73,18 @@ class ArithmeticTask(ProceduralTask):
         super().__init__(level=level, seed=seed)
         self.max_prompt_tokens, self.max_new_tokens = TOKENS[self.level]
 
-    def generate(self, rng: np.random.Generator) -> Example:
-        """Draw a problem of the level and work it out."""
-        teller = Teller(Draws(rng), self.level)
-        story = teller.draws.pick(SHAPES[self.level])(teller)
+    def attempt(self, rng: np.random.Generator, fits: Fits) -> Example | None:
+        """Draw a problem of the level that fits and work it out."""
+        draws = Draws(rng)
+        for _ in range(MAX_STORIES):
+            teller = Teller(draws, self.level, fits)
+            try:
+                story = draws.pick(SHAPES[self.level])(teller)
+                break
+            except Elsewhere:
+                continue
+        else:
+            return None
         prompt = self._prompt(story, teller)
         solutions = ways(story.terms, story.shares)
         metadata = {

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 from textgym.tasks.arithmetic.kinds import Kind
 from textgym.tasks.arithmetic.more_kinds import KINDS
 from textgym.tasks.arithmetic.solve import Term
 from textgym.tasks.arithmetic.words import BYSTANDERS, GOODS, HE, MEN, SHE, TREATS, WOMEN
+from textgym.tasks.base import Elsewhere, Fits
 from textgym.tasks.draws import Draws
+
+T = TypeVar("T")
 
 LIMITS = {"easy": 20, "medium": 100, "hard": 120}
 """The largest number of a problem, by level."""
 
 MOST_MOVED = 40
 """The largest number that comes or goes at once."""
+
+MAX_NUMBERS = 3
+"""How often the numbers of a story are drawn: oftener, and those drawn often would be too rare."""
 
 LINKS = ("Then", "Later", "After that,")
 LINKED = ("He ", "She ", "His ", "Her ", "The ", "A ", "All ")
@@ -44,10 +50,13 @@ class Teller:
     Args:
         draws: The example's random choices.
         level: "easy", "medium" or "hard".
+        fits: Whether a key belongs to the split wanted. The key is the numbers of the story and
+            what and whom it is about.
     """
 
-    def __init__(self, draws: Draws, level: str) -> None:
+    def __init__(self, draws: Draws, level: str, fits: Fits = lambda key: True) -> None:
         self.draws = draws
+        self._fits = fits
         self.limit = LIMITS[level]
         self.most_times = 9 if level == "medium" else 12
         people = (draws.pick(WOMEN), draws.pick(MEN))
@@ -57,14 +66,30 @@ class Teller:
             "P": people[not female],
             "Q": people[female],
         }
+        self._about = str(self.slots["P"])
         self.treats = draws.sample(TREATS, 2)
         self.kind = KINDS[0]
 
     def choose(self, kinds: Sequence[Kind]) -> Kind:
         """Draw the kind of the story from those that can tell it, and what it is about."""
         self.kind = self.draws.pick(kinds)
-        self.slots |= self.draws.pick(self.kind.slots)
+        things = self.draws.pick(self.kind.slots)
+        self.slots |= things
+        thing = next(iter(things.values()))
+        self._about = f"{thing} {self.slots['P']}" if self.kind.personal else thing
         return self.kind
+
+    def fitting(self, draw: Callable[[], T]) -> T:
+        """Draw the numbers of the story, so that they and what it is about fit the split wanted.
+
+        Raises:
+            Elsewhere: If they did not fit time after time.
+        """
+        for _ in range(MAX_NUMBERS):
+            numbers = draw()
+            if self._fits(f"{numbers} {self._about}"):
+                return numbers
+        raise Elsewhere
 
     def say(self, sentences: Sequence[str] | str, **numbers: int) -> str:
         """Return a sentence (one of several) with its slots filled."""

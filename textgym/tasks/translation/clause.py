@@ -136,6 +136,8 @@ class Clause(EnglishClause):
         return orders
 
     def _order(self, index: int) -> tuple[Phrase | None, bool]:
+        if index == 0:
+            return (self.time if self.time_first else None), False
         orders = self._orders()
         return orders[index % len(orders)]
 
@@ -203,9 +205,10 @@ class Clause(EnglishClause):
                 particle = self.adverb.german(style)
             else:
                 adverb = self.adverb.german(style)
-        tenses = self._tenses()
-        if tenses[style.tense % len(tenses)] == "now":
-            adverb = "gerade"
+        if self.tense == "progressive":
+            tenses = self._tenses()
+            if tenses[style.tense % len(tenses)] == "now":
+                adverb = "gerade"
         if self.negation == "never":
             particle = "noch nie" if self.tense == "perfect" else "nie"
         elif self.negation:

@@ -123,6 +123,8 @@ def ordinary_frames(lexicon: Lexicon) -> tuple[Frame, ...]:
 
 
 FRAMES = ordinary_frames(load_lexicon())
+ANYONE = tuple(f for f in FRAMES if f.anyone)
+OTHERS = tuple(f for f in FRAMES if not f.anyone)
 TENSES = {id(frame): tense_choices(frame) for frame in FRAMES}
 DURATIVE = tuple(f for f in FRAMES if "g" in f.flags and "st" not in f.flags)
 GOVERNING = {
@@ -160,6 +162,7 @@ class Composer:
         negation: float = 0.0,
         goal: Phrase | None = None,
         place: PrepositionalPhrase | None = None,
+        among: Sequence[Frame] = (),
     ) -> Clause:
         """Draw a clause.
 
@@ -173,10 +176,14 @@ class Composer:
             negation: The chance of a negation.
             goal: Where to, if that is settled.
             place: Where, if that is settled.
+            among: Verbs that would do as well, where `frame` is of another split.
         """
         writer = self.writer
         if subject is None:
             subject = writer.subject(frame, avoid=avoid)
+        if frame.people_act:  # the others have so few subjects that each would weigh too much
+            animal = isinstance(subject, Described) and not subject.noun.sex
+            frame = writer.settle(subject, frame, () if animal else among)
         if isinstance(subject, Described) and subject.noun.kind == "animal" and tense in WILLED:
             tense = "past"
         manner = {"habit": "bare" if "hb" in frame.flags else "known", "like": "bare"}

@@ -29,16 +29,18 @@ def coordination(writer: Writer) -> Sentence:
     composer = Composer(writer)
     tense = writer.pick(("past", "past", "future", "progressive"))
     frames = DURATIVE if tense == "progressive" else VOLITIONAL
-    one = composer.clause(writer.pick(frames), tense, adverbials=1, timed=False)
+    one = composer.clause(writer.pick(frames), tense, adverbials=1, timed=False, among=frames)
     others = [frame for frame in frames if frame.verb.base != one.frame.verb.base]
-    two = composer.clause(writer.pick(others), tense, avoid=one.subject, adverbials=1, timed=False)
+    two = composer.clause(
+        writer.pick(others), tense, avoid=one.subject, adverbials=1, timed=False, among=others
+    )
     words, german_words = writer.pick(CONJUNCTIONS)
     while words == "while" and tense == "future":
         words, german_words = writer.pick(CONJUNCTIONS)
     subordinate = words == "while"
 
     def in_german(style: Style) -> str:
-        side = style._replace(order=0)
+        side = style.calm
         last = two.verb_last(side) if subordinate else two.statement(side)
         return f"{one.statement(style)}{german_words} {last}"
 
@@ -46,7 +48,7 @@ def coordination(writer: Writer) -> Sentence:
     one.dated = two.dated = subordinate and tense == "past"
 
     def in_english(wording: Wording) -> str:
-        last = two.english(wording._replace(order=0))
+        last = two.english(wording.calm)
         return f"{one.english(wording)}{comma} {words} {last}"
 
     return Sentence(in_english, in_german, (one, two), orders=one.orders())
@@ -60,6 +62,7 @@ def sequence(writer: Writer) -> Sentence:
     subject = writer.subject(first)
     willed = not (first.flags | second.flags) & {"inv"}
     tense = "future" if willed and writer.chance(0.3) else "past"
+    writer.topic = writer.said(Described(noun))
     one = composer.clause(first, tense, subject=subject, adverbials=1)
     determiner = "a" if noun.plural and not plural and writer.chance(0.6) else "the"
     one.object = writer.describe(noun, determiner, plural=plural)
@@ -68,12 +71,12 @@ def sequence(writer: Writer) -> Sentence:
     two.dated = one.time is not None
 
     def in_german(style: Style) -> str:
-        last = two.without_subject(style._replace(order=0), one)
+        last = two.without_subject(style.calm, one)
         return f"{one.statement(style)} und {last}"
 
     def in_english(wording: Wording) -> str:
         calm = wording._replace(tense=0)
-        last = two.english(calm._replace(order=0), shared=True).removeprefix("will ")
+        last = two.english(calm.calm, shared=True).removeprefix("will ")
         return f"{one.english(calm)} and {last}"
 
     return Sentence(in_english, in_german, (one, two), orders=_subject_orders(one))
@@ -114,6 +117,7 @@ def purpose(writer: Writer) -> Sentence:
     goer, place, doer = writer.pick(PURPOSES)
     goal = PrepositionalPhrase(place.to, writer.describe(place.noun, adjectives=0.1), place.to_case)
     tense = writer.pick(("past", "past", "future", "modal"))
+    writer.topic = writer.said(goal)
     main = composer.clause(goer, tense, adverbials=1, goal=goal)
     main.manner = None
     side = composer.clause(doer, "past", subject=main.subject, adverbials=0)
@@ -126,11 +130,11 @@ def purpose(writer: Writer) -> Sentence:
         )
 
     def in_german(style: Style) -> str:
-        return f"{main.statement(style)}, um {side.infinitive(style._replace(order=0))}"
+        return f"{main.statement(style)}, um {side.infinitive(style.calm)}"
 
     def in_english(wording: Wording) -> str:
         link = "in order to" if wording.link else "to"
-        side_words = side.english_infinitive(wording._replace(order=0))
+        side_words = side.english_infinitive(wording.calm)
         return f"{main.english(wording)} {link} {side_words}"
 
     return Sentence(in_english, in_german, (main, side), orders=main.orders())
@@ -163,7 +167,12 @@ def infinitive(writer: Writer) -> Sentence:
     frame = writer.pick(GOVERNING["to"])
     main = Clause(writer.subject(frame), frame, "past")
     side = composer.clause(
-        writer.pick(VOLITIONAL), "past", subject=main.subject, adverbials=1, timed=False
+        writer.pick(VOLITIONAL),
+        "past",
+        subject=main.subject,
+        adverbials=1,
+        timed=False,
+        among=VOLITIONAL,
     )
     if writer.chance(0.4):
         main.time, main.time_first = writer.words("past"), True
@@ -173,6 +182,6 @@ def infinitive(writer: Writer) -> Sentence:
         return f"{main.statement(style)}, {inside}"
 
     def in_english(wording: Wording) -> str:
-        return f"{main.english(wording)} to {side.english_infinitive(wording._replace(order=0))}"
+        return f"{main.english(wording)} to {side.english_infinitive(wording.calm)}"
 
     return Sentence(in_english, in_german, (main, side), orders=main.orders())

@@ -138,7 +138,7 @@ class EnglishClause:
         sayings = self.frame.sayings
         return sayings[wording.verb % len(sayings)]
 
-    def _english_tenses(self) -> tuple[str, ...]:
+    def english_tenses(self) -> tuple[str, ...]:
         """Return the tenses that translate the first German one, the clause's own first."""
         tense = self.tense
         if tense == "past":
@@ -166,7 +166,7 @@ class EnglishClause:
     def _english_verb(self, wording: Wording, inverted: bool) -> tuple[str, str]:
         """Return the auxiliary, "" for none, and the main verb with what links it to a modal."""
         person, verb = self.subject.person, self._saying(wording).verb
-        tenses = self._english_tenses()
+        tenses = self.english_tenses()
         tense = tenses[wording.tense % len(tenses)]
         if tense in ("progressive", "was doing"):
             return (BE_PAST if tense == "was doing" else BE_PRESENT)[person], verb.ing

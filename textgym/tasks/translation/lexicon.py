@@ -139,6 +139,11 @@ class Frame:
     flags: frozenset[str]
     reasons: tuple[str, ...]
 
+    @property
+    def anyone(self) -> bool:
+        """Whether any person may be the subject, and nothing else."""
+        return self.people_act and len(self.subjects) <= 60
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lexicon:

@@ -10,7 +10,7 @@ from textgym.tasks.translation import german
 from textgym.tasks.translation.german import CONTRACTIONS, DETERMINERS, PLURAL, PRONOUNS
 from textgym.tasks.translation.lexicon import Adjective, Noun, Words
 from textgym.tasks.translation.style import Style
-from textgym.tasks.translation.wording import PLAIN, Wording
+from textgym.tasks.translation.wording import Wording
 
 FIRST, SECOND, THIRD, WE, THEY = range(5)
 """Grammatical persons, as the verb tables count them."""
@@ -170,10 +170,22 @@ class Described(NounPhrase):
         self.plural = plural
         self.adjective = adjective
         self.count = count
-        words = self._english(PLAIN)
+        words = noun.plural if plural else noun.english
+        if adjective is not None:
+            words = f"{adjective.english} {words}"
+        if count is not None:
+            words = f"{count.english} {words}"
+        words = self._determined(determiner, words)
         indefinite = determiner in ("a", "", "many", "some")
         person = THEY if plural else THIRD
         super().__init__(person, words, words, definite=not indefinite, is_pronoun=False)
+
+    def _determined(self, determiner: str, words: str) -> str:
+        if determiner == "a":
+            return english.with_article(words)
+        if determiner == "this" and self.plural:
+            determiner = "these"
+        return f"{determiner} {words}" if determiner else words
 
     def _english(self, wording: Wording) -> str:
         words = self.noun.in_english(wording, self.plural)
@@ -182,15 +194,11 @@ class Described(NounPhrase):
         if self.count is not None:
             words = f"{self.count.english} {words}"
         determiner = self.determiner
-        if determiner == "a":
-            return english.with_article(words)
         if wording.swapped:
             determiner = SWAPPED.get(determiner, determiner)
         elif wording.word:
             determiner = DETERMINERS_ALSO.get(determiner, determiner)
-        if determiner == "this" and self.plural:
-            determiner = "these"
-        return f"{determiner} {words}" if determiner else words
+        return self._determined(determiner, words)
 
     def in_english(self, wording: Wording, *, subject: bool = False) -> str:
         """Return the English words; `subject` makes no difference."""

@@ -22,22 +22,22 @@ from textgym.tasks.translation.wording import Wording
 from textgym.tasks.translation.writer import Writer
 
 LEXICON = load_lexicon()
+HEADS = LEXICON.tagged["person"] + LEXICON.tagged["child"]
+DOERS = tuple(f for f in FRAMES if f.people_act and f.particle != "forward to")
 RELATIVES = ("that ", "", "which ")
 
 
 def relative_subject(writer: Writer) -> Sentence:
     """Return "The man who ... ...": the subject of the main clause is described."""
     composer = Composer(writer)
-    noun = writer.pick(LEXICON.tagged["person"] + LEXICON.tagged["child"])
+    noun = writer.pick(HEADS)
     plural = writer.chance(0.25)
     head = writer.describe(noun, plural=plural, adjectives=0.0)
-    people = [frame for frame in FRAMES if frame.people_act and frame.particle != "forward to"]
-    inner_frame = writer.pick(people)
-    inner = composer.clause(inner_frame, "past", subject=head, adverbials=1)
+    inner = composer.clause(writer.pick(DOERS), "past", subject=head, adverbials=1, among=DOERS)
     inner.time_first = False
-    frame = writer.pick(people)
-    while frame is inner_frame:
-        frame = writer.pick(people)
+    frame = writer.pick(DOERS)
+    while frame is inner.frame:
+        frame = writer.pick(DOERS)
     tense = writer.pick([t for t in TENSES[id(frame)] if t not in ("perfect", "like")])
     main = composer.clause(frame, tense, subject=head, adverbials=1, negation=0.15)
     main.time_first = False
@@ -45,7 +45,7 @@ def relative_subject(writer: Writer) -> Sentence:
 
     def in_english(wording: Wording) -> str:
         pronoun = "that" if wording.link else "who"
-        return f"{pronoun} {inner.english(wording._replace(order=0), shared=True)}"
+        return f"{pronoun} {inner.english(wording.calm, shared=True)}"
 
     outer = Relative(head, in_english, lambda style: _who(head, inner, style))
     main.subject = outer
@@ -94,6 +94,7 @@ def relative_object(writer: Writer) -> Sentence:
     first, second, noun = writer.pick(RELATED)
     plural = bool(noun.plural) and writer.chance(0.3)
     head = writer.describe(noun, plural=plural)
+    writer.topic = writer.said(head)
     main = composer.clause(first, writer.pick(("past", "past", "future")), adverbials=0)
     main.object, main.manner = head, None
     if writer.chance(0.3) and main.tense == "past":

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 
 from textgym.tasks.translation.clause import Clause
 from textgym.tasks.translation.style import STYLES, Style
-from textgym.tasks.translation.wording import PLAIN, WORDINGS, Wording
+from textgym.tasks.translation.wording import (
+    CONTRACTION,
+    LINK,
+    MOVE,
+    PLAIN,
+    SHORTENED,
+    SWAP,
+    TENSE,
+    VERB,
+    WORDINGS,
+    Wording,
+)
 from textgym.tasks.translation.writer import Writer
 
 MAX_REFERENCES = 6
@@ -52,8 +63,12 @@ class Sentence:
         """
         found = dict.fromkeys((english, *polite(english, german)))
         useful: set[str] = set()
+        idle = self._idle(english)
         for wording, choices in WORDINGS:
-            if len(choices) > 1 and not choices <= useful:
+            if len(choices) > 1 or wording.link == 2:
+                if not choices <= useful:
+                    continue
+            elif wording in idle:
                 continue
             words = self.in_english(wording)
             if words not in found:
@@ -62,6 +77,24 @@ class Sentence:
                 if len(found) == MAX_REFERENCES:
                     break
         return tuple(found)
+
+    def _idle(self, english: str) -> set[Wording]:
+        """Return single choices that change nothing in this sentence, lest all be tried."""
+        clauses = self.clauses
+        idle = set()
+        if len(clauses) == 1:
+            idle.add(LINK)
+        if not any(word in english for word in ("her", "Her", "their", "Their")):
+            idle.add(SWAP)
+        if not any(each.negation or each.subject.subject in SHORTENED for each in clauses):
+            idle.add(CONTRACTION)
+        if not any(each.modal is not None or len(each.english_tenses()) > 1 for each in clauses):
+            idle.add(TENSE)
+        if not any(len(each.frame.sayings) > 1 for each in clauses):
+            idle.add(VERB)
+        if not any(each.manner is not None or each.receiver is not None for each in clauses):
+            idle.add(MOVE)
+        return idle
 
     def german_references(self, writer: Writer) -> tuple[str, ...]:
         """Return the distinct German wordings, the most natural first."""

@@ -6,9 +6,18 @@ from dataclasses import dataclass
 
 from textgym.tasks.english import make_verb, with_article
 from textgym.tasks.translation.clause import Clause
-from textgym.tasks.translation.composer import BE, FRAMES, TENSES, Composer, plain_frame
+from textgym.tasks.translation.composer import (
+    ANYONE,
+    BE,
+    FRAMES,
+    OTHERS,
+    TENSES,
+    Composer,
+    plain_frame,
+)
 from textgym.tasks.translation.lexicon import (
     Adjective,
+    Frame,
     Saying,
     Words,
     government,
@@ -44,7 +53,17 @@ POSITIONED = {
         ("stand", "stehen", make_verb("stand", "stood", "stood")),
     )
 }
+ASKED = {key: tuple(tense for tense in tenses if tense != "like") for key, tenses in TENSES.items()}
 DESCRIBED = tuple(noun for noun in load_lexicon().nouns if noun.adjectives)
+JOBS = {
+    sex: tuple(
+        noun
+        for noun in load_lexicon().tagged["person"]
+        if noun.sex == sex and not noun.tags & {"friend", "royal", "nojob"}
+    )
+    for sex in "mfx"
+}
+"""What somebody may be, by sex."""
 QUESTIONS = {"place": ("where", "wo"), "time": ("when", "wann"), "reason": ("why", "warum")}
 
 
@@ -73,32 +92,50 @@ class Predicate:
         return word if self.degree is None else f"{self.degree.german(style)} {word}"
 
 
+def _opening(
+    writer: Writer, tenses: dict[int, tuple[str, ...]], *, asks: bool = False
+) -> tuple[Frame, str, NounPhrase]:
+    """Draw a verb, its tense and who does it.
+
+    If that is not in the split wanted, other verbs are drawn for the same person, or another
+    sentence with a verb of the same kind, so that each kind is as frequent as in other splits.
+    """
+    frame = writer.pick(writer.frames or FRAMES)
+    writer.frames = ANYONE if frame.anyone else OTHERS
+    tense = writer.pick(tenses[id(frame)])
+    if asks and frame.people_act and writer.chance(0.15):
+        subject: NounPhrase = Pronoun("who")
+    else:
+        subject = writer.subject(frame)
+        if asks and subject.person in (FIRST, WE):
+            subject = writer.person_noun(None, None)
+    if frame.people_act:
+        settled = writer.settle(subject, frame, ANYONE if frame.anyone else ())
+        if settled is not frame:
+            frame, tense = settled, writer.pick(tenses[id(settled)])
+    return frame, tense, subject
+
+
 def statement(writer: Writer) -> Sentence:
     """Return a statement about what somebody does."""
-    composer = Composer(writer)
-    frame = writer.pick(FRAMES)
-    tense = writer.pick(TENSES[id(frame)])
+    frame, tense, subject = _opening(writer, TENSES)
     adverbials = 1 if writer.level == "easy" else 3
-    clause = composer.clause(frame, tense, adverbials=adverbials, negation=0.2)
+    clause = Composer(writer).clause(
+        frame, tense, subject=subject, adverbials=adverbials, negation=0.2
+    )
     return Sentence(clause.english, clause.statement, (clause,))
 
 
 def question(writer: Writer) -> Sentence:
     """Return a question: yes or no, or where, when, why and who."""
-    composer = Composer(writer)
-    frame = writer.pick(FRAMES)
-    tense = writer.pick([t for t in TENSES[id(frame)] if t != "like"])
-    who = frame.people_act and writer.chance(0.15)
-    subject: NounPhrase = Pronoun("who") if who else writer.subject(frame)
-    if not who and subject.person in (FIRST, WE):
-        subject = writer.person_noun(None, None)
+    frame, tense, subject = _opening(writer, ASKED, asks=True)
     adverbials = 1 if writer.level == "easy" else 2
-    clause = composer.clause(frame, tense, subject=subject, adverbials=adverbials)
+    clause = Composer(writer).clause(frame, tense, subject=subject, adverbials=adverbials)
     clause.time_first = False
     if clause.modal is not None and clause.modal.auxiliary == "would like to":
         clause.modal = None
         clause.tense = "future"
-    if who:
+    if subject.subject == "who":
         return Sentence(clause.english, clause.statement, (clause,), "?", orders=1)
     english, word = _asked(writer, clause)
     clause.dated = dates(english, clause.tense)
@@ -146,16 +183,14 @@ def predicate(writer: Writer) -> Sentence:
         subject = Described(noun, determiner, plural=plural)
         writer.noted(Words("", ("",) * len(noun.german)))
         writer.addressed = writer.addressed or determiner == "your"
-    choices = [a for a in noun.adjectives if not _contradicts(subject, a)]
+    choices = noun.adjectives
+    if isinstance(subject, Described) and subject.adjective is not None:
+        choices = tuple([each for each in choices if each is not subject.adjective])
     adjective = writer.pick(choices)
     graded = adjective.english not in ABSOLUTE and writer.chance(0.75)
     goal = Predicate(adjective, writer.pick(DEGREES) if graded else None)
     writer.noted(Words("", goal.adjective.alone))
     return _being(writer, subject, goal)
-
-
-def _contradicts(subject: NounPhrase, adjective: Adjective) -> bool:
-    return isinstance(subject, Described) and subject.adjective is adjective
 
 
 def position(writer: Writer) -> Sentence:
@@ -169,6 +204,8 @@ def position(writer: Writer) -> Sentence:
     if "lay" in noun.tags:
         kind = "lay"
     clause = Clause(subject, POSITIONED[kind], writer.pick(("present", "past")), goal=where)
+    writer.topic = writer.said(where)
+    writer.settle(subject, POSITIONED[kind])
     if writer.chance(0.25):
         clause.negation = "not"
     return Sentence(clause.english, clause.statement, (clause,))
@@ -176,16 +213,11 @@ def position(writer: Writer) -> Sentence:
 
 def profession(writer: Writer) -> Sentence:
     """Return a statement about what somebody does for a living."""
-    person = writer.person_noun(None, None, indefinite=False)
-    while person.noun.kind != "kin" or person.plural:
-        person = writer.person_noun(None, None, indefinite=False)
-    person = Described(person.noun, person.determiner)
-    jobs = [
-        noun
-        for noun in writer.lexicon.tagged["person"]
-        if noun.sex == person.noun.sex and not noun.tags & {"friend", "royal", "nojob"}
-    ]
-    noun = writer.pick(jobs)
+    relative = writer.pick(writer.lexicon.tagged["kin"])
+    while "parent" not in relative.tags and writer.chance(0.2):  # as often as it is a plural
+        relative = writer.pick(writer.lexicon.tagged["kin"])
+    person = writer.describe(relative, writer.owner(None), adjectives=0.0)
+    noun = writer.pick(JOBS[relative.sex])
     german_words = tuple(variant.forms[0][0] for variant in noun.german)
     also = tuple(with_article(singular) for singular, _ in noun.also)
     job = writer.noted(Words(Described(noun, "a").object, german_words, also))
@@ -193,6 +225,8 @@ def profession(writer: Writer) -> Sentence:
 
 
 def _being(writer: Writer, subject: NounPhrase, goal: Phrase) -> Sentence:
+    writer.topic = writer.said(goal)
+    writer.settle(subject, BE)
     clause = Clause(subject, BE, "past" if writer.chance(0.4) else "present", goal=goal)
     if isinstance(goal, Predicate) and writer.chance(0.2):
         clause.negation = "not"

@@ -22,6 +22,11 @@ class Style(NamedTuple):
     tense: int = 0
     order: int = 0
 
+    @property
+    def calm(self) -> Style:
+        """The style with everything in its usual order."""
+        return self._replace(order=0) if self.order else self
+
 
 STYLES = (
     Style(),

@@ -34,6 +34,7 @@ CONJUNCTIONS = {
     "when": ("when", "as"),
 }
 """What else a conjunction may be."""
+REASONED = tuple(frame for frame in VOLITIONAL if frame.reasons)
 QUESTION_WORDS = (("when", "wann"), ("why", "warum"), ("where", "wo"))
 
 
@@ -79,15 +80,15 @@ def that_clause(writer: Writer) -> Sentence:
     main.written = True
 
     def in_english(wording: Wording) -> str:
-        matrix = main.english(wording._replace(order=0))
+        matrix = main.english(wording.calm)
         that = "" if wording.link else "that "
-        return f"{matrix} {that}{content.english(wording._replace(order=0))}"
+        return f"{matrix} {that}{content.english(wording.calm)}"
 
     def in_german(style: Style) -> str:
         matrix = main.statement(Style(style.address, style.verb, tense=style.tense))
         plain = style._replace(tense=0)
         if style.order == 1 and "v2" in frame.flags and main.tense == "present":
-            return f"{matrix}, {content.statement(plain._replace(order=0))}"
+            return f"{matrix}, {content.statement(plain.calm)}"
         return f"{matrix}, dass {content.verb_last(plain)}"
 
     return Sentence(in_english, in_german, (main, content), orders=2)
@@ -114,7 +115,7 @@ def embedded_question(writer: Writer) -> Sentence:
     content.dated = dates(question, content.tense)
 
     def in_english(wording: Wording) -> str:
-        calm = wording._replace(order=0)
+        calm = wording.calm
         word = "if" if wording.link and question == "whether" else question
         return f"{main.english(calm)} {content.english(calm, question=word)}"
 
@@ -149,7 +150,7 @@ def _subordinated(
 
     def in_english(wording: Wording) -> str:
         turned = may_turn and wording.order == 1
-        calm = wording._replace(order=0)
+        calm = wording.calm
         first = conjunctions[wording.link % len(conjunctions)]
         if side_first != turned:
             return f"{first} {side.english(calm)}, {main.english(calm)}"
@@ -157,7 +158,7 @@ def _subordinated(
 
     def in_german(style: Style) -> str:
         turned = may_turn and style.order == 1
-        calm = style._replace(order=0)
+        calm = style.calm
         if coordinate and style.order == (2 if may_turn else 1) and not side_first:
             return f"{main.statement(calm)}, {coordinate} {side.statement(calm)}"
         if side_first != turned:
@@ -171,13 +172,14 @@ def _subordinated(
 
 def because(writer: Writer) -> Sentence:
     """Return "... because ..."; the reason fits what is done."""
-    frame = writer.pick([f for f in VOLITIONAL if f.reasons])
+    frame = writer.pick(REASONED)
     tense = writer.pick([t for t in TENSES[id(frame)] if t in ("past", "future")])
-    main = Composer(writer).clause(frame, tense, adverbials=1, negation=0.3)
+    main = Composer(writer).clause(frame, tense, adverbials=1, negation=0.3, among=REASONED)
     main.time_first = False
     side = reason_clause(writer, main)
     main.dated = main.tense == "past"
     if side is None:
+        writer.retry()
         return because(writer)
     free = not isinstance(side.subject, ThingPronoun) and side.subject is not main.subject
     first = writer.chance(0.3) and not isinstance(side.subject, Pronoun) and free
@@ -197,11 +199,12 @@ def _free(side: Clause) -> bool:
 def although(writer: Writer) -> Sentence:
     """Return "... although ..."."""
     frame = writer.pick(VOLITIONAL)
-    main = Composer(writer).clause(frame, "past", adverbials=1)
+    main = Composer(writer).clause(frame, "past", adverbials=1, among=VOLITIONAL)
     main.time_first = False
     side = although_clause(writer, main)
     main.dated = True
     if side is None:
+        writer.retry()
         return although(writer)
     first = _free(side) and writer.chance(0.35)
     words = ("although", "obwohl")
@@ -211,10 +214,12 @@ def although(writer: Writer) -> Sentence:
 def condition(writer: Writer) -> Sentence:
     """Return "If ..., ... will ..."."""
     side, frames = condition_clause(writer)
+    assert side.time is not None
+    writer.topic = f"{writer.said(side.subject)} {writer.said(side.time)}"
     who = coreferent(side.subject) if isinstance(side.subject, (Name, Described)) else None
     same = who if isinstance(who, Pronoun) else None
     main = Composer(writer).clause(
-        writer.pick(frames), "future", subject=same, adverbials=2, timed=False
+        writer.pick(frames), "future", subject=same, adverbials=2, timed=False, among=frames
     )
     main.dated = True
     first = same is not None or writer.chance(0.5)
@@ -224,10 +229,12 @@ def condition(writer: Writer) -> Sentence:
 def meanwhile(writer: Writer) -> Sentence:
     """Return "While ..., ..."."""
     composer = Composer(writer)
-    side = composer.clause(writer.pick(DURATIVE), "was doing", adverbials=1, timed=False)
+    side = composer.clause(
+        writer.pick(DURATIVE), "was doing", adverbials=1, timed=False, among=DURATIVE
+    )
     others = [frame for frame in DURATIVE if frame.verb.base != side.frame.verb.base]
     main = composer.clause(
-        writer.pick(others), "past", avoid=side.subject, adverbials=1, timed=False
+        writer.pick(others), "past", avoid=side.subject, adverbials=1, timed=False, among=others
     )
     main.written = side.written = True
     first = writer.chance(0.6)
@@ -238,13 +245,16 @@ def before_after(writer: Writer) -> Sentence:
     """Return "Before ..., ..." or "After ... had ..., ..."."""
     composer = Composer(writer)
     earlier = writer.chance(0.5)
-    side_frame = writer.pick(VOLITIONAL)
     side = composer.clause(
-        side_frame, "past" if earlier else "pluperfect", adverbials=1, timed=False
+        writer.pick(VOLITIONAL),
+        "past" if earlier else "pluperfect",
+        adverbials=1,
+        timed=False,
+        among=VOLITIONAL,
     )
     subject = coreferent(side.subject) if writer.chance(0.6) else None
     frame = writer.pick(VOLITIONAL)
-    while frame is side_frame:
+    while frame is side.frame:
         frame = writer.pick(VOLITIONAL)
     main = composer.clause(
         frame, "past", subject=subject, avoid=side.subject, adverbials=1, timed=False

@@ -26,6 +26,11 @@ class Wording(NamedTuple):
     link: int = 0
     contracted: int = 0
 
+    @property
+    def calm(self) -> Wording:
+        """The wording with everything in its usual order."""
+        return self._replace(order=0) if self.order else self
+
 
 PLAIN = Wording()
 
@@ -39,15 +44,17 @@ def _listed(*wordings: Wording) -> tuple[tuple[Wording, frozenset[str]], ...]:
     )
 
 
+SWAP, TENSE, CONTRACTION = Wording(swapped=1), Wording(tense=1), Wording(contracted=1)
+VERB, LINK, MOVE = Wording(verb=1), Wording(link=1), Wording(order=2)
 WORDINGS = _listed(
-    Wording(swapped=1),
-    Wording(tense=1),
+    SWAP,
+    TENSE,
     Wording(order=1),
     Wording(word=1),
-    Wording(contracted=1),
-    Wording(verb=1),
-    Wording(link=1),
-    Wording(order=2),
+    CONTRACTION,
+    VERB,
+    LINK,
+    MOVE,
     Wording(contracted=1, tense=1),
     Wording(contracted=1, order=1),
     Wording(word=1, order=1),

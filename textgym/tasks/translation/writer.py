@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from textgym.tasks.base import Elsewhere, Fits
 from textgym.tasks.draws import Draws
 from textgym.tasks.translation import numbers
-from textgym.tasks.translation.german import ACCUSATIVE, DATIVE
+from textgym.tasks.translation.german import ACCUSATIVE, DATIVE, NOMINATIVE
 from textgym.tasks.translation.lexicon import Adjective, Frame, Noun, Place, Words, load_lexicon
 from textgym.tasks.translation.phrases import (
     THEY,
@@ -17,13 +18,18 @@ from textgym.tasks.translation.phrases import (
     Described,
     Name,
     NounPhrase,
+    Phrase,
     PrepositionalPhrase,
     Pronoun,
     own_possessive,
 )
+from textgym.tasks.translation.style import STYLES
 
 ADJECTIVES = {"easy": 0.0, "medium": 0.42, "hard": 0.15}
 """The chance that a noun gets an adjective, by level."""
+
+MAX_VERBS = 5
+"""How many verbs are tried for one subject: with more, verbs of many uses would be too rare."""
 
 OWNED_KINDS = frozenset(["cloth", "vehicle", "thing", "device", "instr", "food", "drink", "kin"])
 OWNED_TAGS = frozenset(["friend", "boss", "pet", "owned", "seat", "owned_place", "written", "top"])
@@ -41,20 +47,81 @@ class Writer(Draws):
         rng: The example's generator.
         level: "easy", "medium" or "hard".
         to_english: Whether German is the source: then no German pronoun is to be ambiguous.
+        fits: Whether a key belongs to the split wanted.
 
     Attributes:
+        key: What decides the split: a subject and its verb, in the language of the prompt; ""
+            until they are drawn.
+        topic: What else in the sentence is to decide the split, if a pattern says so.
+        frames: The kind of verb that the sentence is about, () until it is drawn.
         addressed: Whether somebody is addressed, so that "du" and "Sie" differ.
         synonyms: Whether a word has synonyms.
     """
 
-    def __init__(self, rng: np.random.Generator, level: str, *, to_english: bool = False) -> None:
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        level: str,
+        *,
+        to_english: bool = False,
+        fits: Fits = lambda key: True,
+    ) -> None:
         super().__init__(rng)
         self.level = level
         self.to_english = to_english
         self.lexicon = load_lexicon()
+        self.restart()
+        self._adjectives = ADJECTIVES[level]
+        self._fits = fits
+
+    def restart(self) -> None:
+        """Begin another sentence."""
+        self.frames: Sequence[Frame] = ()
+        self.retry()
+
+    def retry(self) -> None:
+        """Begin another sentence of the same kind."""
+        self.key = self.topic = ""
         self.addressed = False
         self.synonyms = False
-        self._adjectives = ADJECTIVES[level]
+
+    def said(self, phrase: Phrase | NounPhrase) -> str:
+        """Return a phrase in the language of the prompt, a noun phrase as a subject."""
+        if isinstance(phrase, NounPhrase):
+            return phrase.german(NOMINATIVE, STYLES[0]) if self.to_english else phrase.subject
+        return phrase.german(STYLES[0]) if self.to_english else phrase.english
+
+    def settle(self, subject: NounPhrase, frame: Frame, among: Sequence[Frame] = ()) -> Frame:
+        """Let the first clause that asks for it decide the split of the sentence.
+
+        Args:
+            subject: The clause's subject.
+            frame: Its verb.
+            among: Verbs to choose one from that fits, among those whose subject may be anyone.
+
+        Returns:
+            The verb, or another one that fits.
+
+        Raises:
+            Elsewhere: If the sentence is not in the split wanted.
+        """
+        if self.key:
+            return frame
+        who = self.said(subject)
+        for _ in range(MAX_VERBS):
+            if self.to_english:
+                verb = frame.german[0].verb.infinitive
+            else:
+                verb = f"{frame.verb.base} {frame.particle} {frame.preposition}"
+            self.key = f"{who} {verb} {self.topic}"
+            if self._fits(self.key):
+                return frame
+            if not among:
+                break
+            frame = self.pick(among)
+            while not frame.anyone:
+                frame = self.pick(among)
+        raise Elsewhere
 
     # --- noun phrases
 
@@ -159,7 +226,7 @@ class Writer(Draws):
 
     def subject(self, frame: Frame, *, avoid: NounPhrase | None = None) -> NounPhrase:
         """Return a subject that can do what the frame says."""
-        if frame.people_act and (len(frame.subjects) <= 60 or self.chance(0.85)):
+        if frame.anyone or (frame.people_act and self.chance(0.85)):
             if self.chance(0.18):
                 return self.pronoun()
             return self.person(avoid=avoid)
