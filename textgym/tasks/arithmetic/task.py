@@ -47,8 +47,8 @@ class ArithmeticTask(AimedTask):
     equally likely prompts hold about n**2 / 2N that are alike) there are more than 1.7 * 10**6
     distinct prompts at "easy", 9 * 10**6 at "medium" and 10**9 at "hard".
 
-    What decides the split is not the whole prompt, but its numbers, in their roles, with the thing
-    and the person that they are about: no problem is in two splits in other words.
+    What decides the split is not the whole prompt, but the numbers that matter, in their roles,
+    with the thing and, if there is one, the person that they are about.
 
     The references are up to four ways to write it: the one that follows the story, that one with
     the operands of its sums and products changed round, and other orders of the steps.

@@ -78,8 +78,8 @@ class TranslationTask(AimedTask):
     once and f2 = 10,861 twice, and D + f1**2 / 2 f2 is a low estimate too (Chao 1984).
 
     What decides the split is not the whole prompt, but words of it: the subject and the verb of
-    the first clause, in some patterns more. Where the verb goes with few subjects, as "bark" does,
-    it is the prompt. So "Anna" and "buy" meet in one split alone, and both of them in all.
+    one clause, in some patterns more. "Anna" may buy things in one split alone, but she and what
+    is bought are in all. Where few subjects go with a verb, as with "bark", it is the prompt.
 
     Metadata: "level", "direction" and "english", the plain English sentence. The default reward is
     BLEU, and the expert's answer the first reference.
