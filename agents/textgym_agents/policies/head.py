@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import linear
+
+from textgym_agents.policies.products import product
 
 _CHUNK, _LEAST_ROWS = 2**20, 128
 """Logits of a chunk, and the fewest steps: fewer make a slow product."""
@@ -122,17 +123,10 @@ class _HeadLogProbs(torch.autograd.Function):
                 bias_grad[: ctx.size] += grad.sum(dim=0)
             grad = grad.to(ctx.dtype)
             if hidden_grad is not None:
-                hidden_grad[rows] = (grad @ cast).to(hidden.dtype)
+                hidden_grad[rows] = product(grad, cast.t()).to(hidden.dtype)
             if weight_grad is not None:
-                _add_product(weight_grad[: ctx.size], grad.t(), hidden[rows].to(ctx.dtype))
+                weight_grad[: ctx.size] += product(grad.t(), hidden[rows].to(ctx.dtype).t())
         return hidden_grad, weight_grad, bias_grad, None, None, None, None, None
-
-
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    if total.dtype == right.dtype:
-        total.addmm_(left, right)
-    else:
-        total.add_(left @ right)
 
 
 def _logits(
@@ -140,7 +134,7 @@ def _logits(
 ) -> Tensor:
     """Logits of a chunk, ``[m, V]``, a fresh tensor of at least float32."""
     cast = None if bias is None else bias[: len(weight)].to(weight.dtype)
-    logits = linear(hidden.to(weight.dtype), weight, cast)
+    logits = product(hidden.to(weight.dtype), weight, cast)
     logits = logits if logits.dtype == torch.float64 else logits.float()
     if temperature != 1.0:
         logits.div_(temperature)
