@@ -2,8 +2,9 @@
 
     python benchmarks/task_learning.py --steps 1000000 --jobs 2
 
-Each task is learned at its default level for so many tokens on one core, from the reward that is
-its own and, as a control, from a random reward. All are scored with the task's reward on the same
+Each task is learned at its default level for so many tokens (half as many where a conversation
+makes tokens twice as dear) on one core, from the reward that is its own and, as a control, from a
+random reward. All are scored with the task's reward on the same
 prompts of the test split. Sampling colder raises a likelihood model's score for nothing, so the
 start is also shown at the temperature that is best on the validation split. A run that was cut
 off goes on where it was, and a finished one is not repeated.
@@ -38,10 +39,9 @@ from textgym_agents.train import TrainConfig, train
 
 ENV_IDS = {row.id.removeprefix("textgym/"): row.id for row in TABLE if row.task in TEXT_TASKS}
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
-ALGORITHM = ReinforceConfig(
-    learning_rate=4e-4, schedule="linear", baseline="leave_one_out", group_size=16
-)
-NUM_ENVS = 256
+CONVERSATIONS = ("Dialogue-v0", "Wordle-v0")
+NUM_ENVS = {"Dialogue-v0": 96}
+"""Texts a step where they are not 256: a dialogue has as many tokens as five other texts."""
 REWARDS = {"REINFORCE": None, "random reward": "random"}
 
 
@@ -60,13 +60,13 @@ def start(env_id: str, temperature: float = 1.0) -> Policy:
     return build_policy(describe_policy(PolicyConfig(temperature=temperature), envs))
 
 
-def learn(env_id: str, reward: str | None, steps: int, seed: int, folder: Path) -> Path:
+def learn(name: str, reward: str | None, steps: int, seed: int, folder: Path) -> Path:
     """Train from the bundled model; the last checkpoint."""
     config = TrainConfig(
-        env_id=f"textgym:{env_id}",
+        env_id=f"textgym:{ENV_IDS[name]}",
         env_kwargs={"mask_in_info": False} | ({} if reward is None else {"reward": reward}),
-        total_steps=steps,
-        num_envs=NUM_ENVS,
+        total_steps=steps // 2 if name in CONVERSATIONS else steps,
+        num_envs=NUM_ENVS.get(name, 256),
         seed=seed,
         output=folder,
         resume=(folder / CHECKPOINTS / LATEST).is_file(),
@@ -74,7 +74,10 @@ def learn(env_id: str, reward: str | None, steps: int, seed: int, folder: Path) 
         tensorboard=False,
         progress=False,
     )
-    return train(config, ALGORITHM).checkpoint
+    algorithm = ReinforceConfig(
+        learning_rate=4e-4, schedule="linear", baseline="leave_one_out", group_size=16
+    )
+    return train(config, algorithm).checkpoint
 
 
 def study(
@@ -139,9 +142,7 @@ def main() -> None:
     rows = []
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         runs = {
-            (name, kind): pool.submit(
-                learn, ENV_IDS[name], REWARDS[kind], args.steps, args.seed, folder
-            )
+            (name, kind): pool.submit(learn, name, REWARDS[kind], args.steps, args.seed, folder)
             for (name, kind), folder in folders.items()
         }
         for name in args.only:

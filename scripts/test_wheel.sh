@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 wheel="$(ls "$work"/dist/*.whl)"
 "$work/venv/bin/python" -m pip install --quiet -c "$root/constraints.txt" "${wheel}[test]"
 mkdir "$work/run"
-cp -r "$root/tests" "$root/benchmarks" "$root/pyproject.toml" "$root/README.md" "$root/setup.cfg" "$work/run/"
+cp -r "$root/tests" "$root/benchmarks" "$root/scripts" "$root/pyproject.toml" "$root/README.md" "$root/setup.cfg" "$work/run/"
 cd "$work/run"
 "$work/venv/bin/python" -c "import textgym, textgym_agents; print(textgym.__file__)"
 export TEXTGYM_TEST_DATA="${TEXTGYM_TEST_DATA:-$root/../shared/data}"

@@ -106,7 +106,8 @@ def discounted_advantages(
     - ``leave_one_out``: the same within groups of episodes that began alike (RLOO: Kool et al.
       2019; Ahmadian et al., Back to Basics, 2024, equation 7).
     - ``greedy``: the same with the return of the most probable actions from the same start in
-      place of the others' mean (self-critical sequence training: Rennie et al. 2017, equation 7).
+      place of the others' mean (Rennie et al., Self-Critical Sequence Training for Image
+      Captioning, 2017).
     - ``learned``: ``b_t`` is the policy's value of the state, recorded when it acted.
 
     Args:
@@ -115,7 +116,7 @@ def discounted_advantages(
         baseline: One of the above.
         groups: ``[N]``, a group number an episode; used by ``leave_one_out``.
         values: One array an episode, ``[T_i]``; used by ``learned``.
-        greedy_returns: ``[N]``; used by ``greedy``.
+        greedy_returns: ``[N]``, discounted like the others; used by ``greedy``.
 
     Returns:
         float64 arrays ``[T_i]``, one an episode.

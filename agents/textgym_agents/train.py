@@ -138,7 +138,7 @@ def gather(run: Run) -> tuple[list[Episode], list[Episode], int]:
             greedy = rollout(run, seeds, deterministic=True)
             num_steps += sum(episode.num_steps for episode in greedy)
             for episode, best in zip(drawn, greedy, strict=True):
-                episode.greedy_return = best.total_reward
+                episode.greedy_return = learner.whole_return(best)
         everything += drawn
         episodes += learner.select(drawn)
         if len(episodes) >= wanted:

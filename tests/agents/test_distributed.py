@@ -137,10 +137,10 @@ def rollouts(output: Path) -> list[Episode]:
     batches: list[list[Episode]] = []
     gather = training.gather
 
-    def noted(run: Any) -> tuple[list[Episode], int]:
-        episodes, num_steps = gather(run)
-        batches.append(episodes)
-        return episodes, num_steps
+    def noted(run: Any) -> tuple[list[Episode], list[Episode], int]:
+        gathered = gather(run)
+        batches.append(gathered[0])
+        return gathered
 
     training.gather = noted
     algorithm = ReinforceConfig(group_size=2, episodes_per_env=2, baseline="leave_one_out")

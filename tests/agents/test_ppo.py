@@ -263,6 +263,23 @@ def test_a_reference_stays_where_training_began() -> None:
     assert abs(learner.update(rollout(policy))["kl_reference"]) > 1e-3
 
 
+def test_a_reference_is_saved_without_repeating_tied_weights() -> None:
+    policy = language_model()
+    learner = PPO(policy, PPOConfig(kl_coef=0.1))
+    saved = {name: tensor.clone() for name, tensor in learner.state().items()}
+    tied = {"reference.model.transformer.wte.weight", "reference.model.lm_head.weight"}
+    assert len(tied & saved.keys()) == 1
+    episodes = rollout(policy)
+    assert learner.reference is not None
+    expected = learner.reference.log_probs(Split(episodes, 0))
+    other = PPO(language_model(), PPOConfig(kl_coef=0.1))
+    assert other.reference is not None
+    for tensor in other.reference._frozen.state_dict().values():
+        tensor.zero_()
+    other.load_state(saved)
+    assert_allclose(other.reference.log_probs(Split(episodes, 0)), expected, rtol=0, atol=0)
+
+
 def test_coefficient_is_steered_towards_the_target() -> None:
     """Errors of +100% and -50%, both clipped to 20%, then of 10%; Ziegler et al. 2019."""
     assert steered(0.5, 2.0, 1.0) == pytest.approx(0.5 * 1.02)
@@ -358,10 +375,11 @@ def test_loss_that_is_not_finite_leaves_the_parameters() -> None:
     policy = mlp()
     episodes = rollout(policy)
     before = weights(policy)
-    learner = PPO(policy, PPOConfig())
+    learner = PPO(policy, PPOConfig(normalize_values=True))
     broken = [replace(e, values=np.full(e.num_steps, np.nan, np.float32)) for e in episodes]
     with pytest.raises(FloatingPointError, match="no step was taken"):
         learner.update(broken)
+    assert (learner.scale.mean, learner.scale.std) == (0.0, 1.0)
     episodes[1].rewards[0] = np.inf
     with pytest.raises(ValueError, match="reward inf in slot 1 at step 0"):
         learner.update(episodes)

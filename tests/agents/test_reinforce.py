@@ -236,6 +236,10 @@ def test_loss_that_is_not_finite_leaves_the_parameters() -> None:
         ({"episodes_per_env": 0}, "episodes_per_env must be at least 1"),
         ({"baseline": "leave_one_out"}, "group_size must be 2 or more"),
         ({"baseline": "greedy", "steps_per_env": 4}, "steps_per_env must be 0"),
+        (
+            {"baseline": "leave_one_out", "group_size": 2, "steps_per_env": 4},
+            '"leave_one_out" compares whole episodes',
+        ),
         ({"steps_per_env": -1}, "steps_per_env must be at least 0"),
     ],
 )

@@ -189,6 +189,24 @@ def small_run(output: Path, **kwargs: Any) -> TrainResult:
     return train(config(output, **{"total_steps": 200, **kwargs}), ReinforceConfig())
 
 
+def test_greedy_returns_are_discounted_as_the_others_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CartPole pays 1 a step, so that n steps are worth (1 - 0.5^n) / 0.5, hence below 2."""
+    found: list[float | None] = []
+    update = Reinforce.update
+
+    def watched(self: Reinforce, episodes: Sequence[Episode], **kwargs: Any) -> dict[str, float]:
+        found.extend(episode.greedy_return for episode in episodes)
+        return update(self, episodes, **kwargs)
+
+    monkeypatch.setattr(Reinforce, "update", watched)
+    algorithm = ReinforceConfig(baseline="greedy", gamma=0.5)
+    train(config(tmp_path / "x", total_steps=100), algorithm)
+    assert len(found) >= 4
+    assert all(best is not None and 1.9 < best <= 2.0 for best in found)
+
+
 def test_a_run_leaves_its_results(tmp_path: Path) -> None:
     result = small_run(tmp_path / "run", eval_interval=2, eval_episodes=6, tensorboard=True)
     assert not result.interrupted

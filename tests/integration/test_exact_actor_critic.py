@@ -22,7 +22,7 @@ from textgym_agents.runs.environments import make_envs
 
 ENV_ID = "textgym:textgym/Tiny-v0"
 SLOTS, ROUNDS, BATCH = 512, 8, 8
-LIMIT = 4.0  # Standard errors.
+LIMIT = 4.0  # Standard errors, of the worst of some 200 coordinates.
 
 Floats = NDArray[np.float64]
 Learner = type[A2C] | type[PPO]
@@ -160,6 +160,7 @@ def test_first_step_follows_the_stated_direction_on_average(
     sample = estimates(policy, learner_of(kind, policy, gamma=gamma, gae_lambda=lam), gamma)
     distances = deviations(sample, stated)
     assert (distances > 0).sum() > 50
+    assert distances[-1] < 3.0, f"{distances[-1]:.2f} standard errors off along the direction"
     assert distances.max() < LIMIT, f"{distances.max():.2f} standard errors off"
     if gamma == lam == 1.0:  # Without bias: the gradient of the expected return itself.
         np.testing.assert_allclose(stated, exact_gradient(policy), atol=1e-6)

@@ -25,7 +25,7 @@ from textgym_agents.runs.environments import make_envs
 ENV_ID = "textgym:textgym/Tiny-v0"
 BATCH = 4  # Episodes of two groups of two.
 SLOTS, ROUNDS = 512, 12
-LIMIT = 4.0  # Standard errors.
+LIMIT = 4.0  # Standard errors, of the worst of some 200 coordinates.
 
 Floats = NDArray[np.float64]
 
@@ -125,6 +125,7 @@ def test_mean_estimate_is_the_exact_gradient(
 ) -> None:
     distances = measure(baseline, gamma, shaping)
     assert (distances > 0).sum() > 50
+    assert distances[-1] < 3.0, f"{distances[-1]:.2f} standard errors off along the gradient"
     assert distances.max() < LIMIT, f"{distances.max():.2f} standard errors off"
 
 

@@ -95,11 +95,12 @@ LAYERS = {
     ],
     "textgym_agents": [
         {"returns", "losses", "policies"},
-        {"rollout"},
+        {"rollout", "distributed"},
         {"algorithms"},
         {"evaluate", "checkpoint", "loggers", "runs"},
         {"train"},
         {"cli"},
+        {"__main__"},
     ],
 }
 APART = {"tokenizers", "tasks", "rewards"}

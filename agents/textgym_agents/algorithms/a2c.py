@@ -71,9 +71,9 @@ class A2CConfig:
     # num_envs. Lower: more prompts a batch. Higher: more answers to each.
     group_size: int = 1
 
-    # Tokens (steps, for other observations) of one forward and backward pass, padding included;
-    # the batch's gradient is the exact sum of its passes. Lower: less memory, which for language
-    # models goes with steps times vocabulary. Higher: fewer passes. 0: one pass.
+    # Tokens (steps, for other observations) of one forward and backward pass, a shared prompt
+    # counted once; the batch's gradient is the exact sum of its passes. Lower: less memory, which
+    # for language models goes with steps times vocabulary. Higher: fewer passes. 0: one pass.
     max_tokens_per_pass: int = 8192
 
     def __post_init__(self) -> None:

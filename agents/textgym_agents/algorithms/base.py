@@ -83,6 +83,10 @@ class Algorithm(ABC, Generic[ConfigT]):
         """Whether episodes need their `Episode.greedy_return`."""
         return False
 
+    def whole_return(self, episode: Episode) -> float:
+        """What a whole episode collected, as the algorithm counts it: here without a discount."""
+        return episode.total_reward
+
     @property
     def extra_rounds(self) -> int:
         """How often training collects again while `select` leaves too few episodes."""
@@ -177,9 +181,9 @@ class Algorithm(ABC, Generic[ConfigT]):
         norm = float(torch.nn.utils.clip_grad_norm_(self.policy.parameters(), limit))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise FloatingPointError(
-                f"the loss is {loss} and the gradient's norm {norm}: no step was taken and the "
-                "parameters are unchanged; a lower learning_rate or max_grad_norm, or actions "
-                "that the policy gives probability 0, are the usual causes"
+                f"the loss is {loss} and the gradient's norm {norm}: no step was taken, and the "
+                "parameters are as the step before left them; a lower learning_rate or "
+                "max_grad_norm, or actions that the policy gives probability 0, are usual causes"
             )
         return norm
 

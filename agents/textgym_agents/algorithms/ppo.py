@@ -132,9 +132,9 @@ class PPOConfig:
     # num_envs. Lower: more prompts a batch. Higher: more answers to each.
     group_size: int = 1
 
-    # Tokens (steps, for other observations) of one forward and backward pass, padding included; a
-    # minibatch's gradient is the exact sum of its passes. Lower: less memory, which for language
-    # models goes with steps times vocabulary. Higher: fewer passes. 0: one pass.
+    # Tokens (steps, for other observations) of one forward and backward pass, a shared prompt
+    # counted once; a minibatch's gradient is the exact sum of its passes. Lower: less memory, which
+    # for language models goes with steps times vocabulary. Higher: fewer passes. 0: one pass.
     max_tokens_per_pass: int = 8192
 
     def __post_init__(self) -> None:
@@ -252,8 +252,8 @@ class PPO(Algorithm[PPOConfig]):
         check_rewards(episodes)
         rng = np.random.default_rng(0) if rng is None else rng
         batch = self._batch(episodes)
-        if self.config.normalize_values:
-            self.scale.add(batch.returns)
+        if self.config.normalize_values and np.isfinite(batch.returns).all():
+            self.scale.add(batch.returns)  # Of others the loss is not finite, either.
         epochs, count = range(self.config.num_epochs), self.config.num_minibatches
         rows: list[dict[str, float]] = []
         try:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from textgym_agents.algorithms.minibatches import Split
 from textgym_agents.policies import Policy
+from textgym_agents.policies.reference import own_tensors
 
 
 class Reference:
@@ -35,13 +36,8 @@ class Reference:
 
     def state(self) -> dict[str, Tensor]:
         """The weights it does not share with the learner's policy, by name."""
-        shared = {tensor.data_ptr() for tensor in self._policy.state_dict().values()}
-        weights = self._frozen.state_dict()
-        return {
-            f"reference.{name}": tensor
-            for name, tensor in weights.items()
-            if tensor.data_ptr() not in shared
-        }
+        weights = own_tensors(self._frozen, self._policy)
+        return {f"reference.{name}": tensor for name, tensor in weights.items()}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Take the weights that `state` gave; other tensors are left alone."""

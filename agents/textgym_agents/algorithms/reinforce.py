@@ -80,7 +80,8 @@ class ReinforceConfig:
 
     # Steps that each environment adds to a batch instead of whole episodes; the last episode is cut
     # there and counts as truncated. Lower: more frequent, noisier updates, which see only the
-    # beginnings of long episodes. 0: whole episodes, episodes_per_env of them.
+    # beginnings of long episodes. 0: whole episodes, episodes_per_env of them, which the baselines
+    # leave_one_out and greedy need.
     steps_per_env: int = 0
 
     # Neighbouring environments that start from the same seed, hence the same prompt; must divide
@@ -107,10 +108,10 @@ class ReinforceConfig:
         require("steps_per_env", self.steps_per_env, least=0)
         require("group_size", self.group_size, least=1)
         require("max_tokens_per_pass", self.max_tokens_per_pass, least=0)
-        if self.baseline == "greedy" and self.steps_per_env:
+        if self.baseline in ("leave_one_out", "greedy") and self.steps_per_env:
             raise ValueError(
-                'baseline "greedy" compares whole episodes, so steps_per_env must be 0, got '
-                f"{self.steps_per_env}"
+                f'baseline "{self.baseline}" compares whole episodes, so steps_per_env must be 0, '
+                f"got {self.steps_per_env}"
             )
         if self.baseline == "leave_one_out" and self.group_size < 2:
             raise ValueError(
@@ -120,11 +121,21 @@ class ReinforceConfig:
 
 
 class Reinforce(Algorithm[ReinforceConfig]):
-    """REINFORCE on a policy: `gradients` estimates, `update` steps.
+    """REINFORCE: the mean over episodes of ``sum_t gamma^t (G_t - b_t) grad log pi(a_t|s_t)``.
 
-    With the learned baseline, an episode that a time limit cut is bootstrapped from the value of
-    its last observation. The other baselines have no value to bootstrap from: their objective is
-    the return within the limit, whose gradient they estimate without bias.
+    G_t is the discounted return from step t on and b_t the ``baseline``, for which see
+    `discounted_advantages` (Williams, Simple Statistical Gradient-Following Algorithms for
+    Connectionist Reinforcement Learning, 1992; with the factor ``gamma^t``: Sutton and Barto,
+    Reinforcement Learning, 2nd ed., 2018, section 13.3). Over whole episodes it estimates the
+    gradient of the expected discounted return without bias, entropy bonus and
+    ``normalize_advantages`` aside. ``steps_per_env`` makes how many episodes a batch has depend on
+    the policy, which biases the mean over them.
+
+    With the learned baseline, an episode that a limit cut is bootstrapped from the value of its
+    last observation. The other baselines have no value to bootstrap from: their objective is the
+    return within the limit.
+
+    Good as the plain method that the others are measured by, and for short episodes.
     """
 
     def __init__(self, policy: Policy, config: ReinforceConfig) -> None:
@@ -150,6 +161,10 @@ class Reinforce(Algorithm[ReinforceConfig]):
     def greedy_rollout(self) -> bool:
         """Whether the baseline is the greedy rollout's return."""
         return self.config.baseline == "greedy"
+
+    def whole_return(self, episode: Episode) -> float:
+        """The discounted return; see `Algorithm.whole_return`."""
+        return float(returns_to_go(episode.rewards, self.config.gamma)[0])
 
     def state(self) -> dict[str, torch.Tensor]:
         """The entropy's weight, where it is adapted; see `Algorithm.state`."""

@@ -101,9 +101,9 @@ class TRPOConfig:
     # num_envs. TRPO does not compare them: 1 gives more prompts a batch.
     group_size: int = 1
 
-    # Tokens (steps, for other observations) of one forward and backward pass, padding included.
-    # Lower: less memory, which for language models goes with steps times vocabulary, and is three
-    # times that of a plain gradient here. Higher: fewer passes. 0: one pass.
+    # Tokens (steps, for other observations) of one forward and backward pass, a shared prompt
+    # counted once. Lower: less memory, which for language models goes with steps times vocabulary,
+    # and is three times that of a plain gradient here. Higher: fewer passes. 0: one pass.
     max_tokens_per_pass: int = 8192
 
     def __post_init__(self) -> None:
@@ -189,6 +189,11 @@ class TRPO(Algorithm[TRPOConfig]):
             (of the longest step; 0: none was taken), ``grad_norm`` (of g), ``entropy``,
             ``value_loss``, ``explained_variance`` (both of the values that the batch began with),
             ``learning_rate``.
+
+        Raises:
+            ValueError: A reward is not finite, or the batch is empty.
+            FloatingPointError: The surrogate or its gradient is not finite, and nothing has
+                changed; or the values' fit has diverged, after the policy's step.
         """
         check_rewards(episodes)
         rng = np.random.default_rng(0) if rng is None else rng

@@ -64,8 +64,8 @@ class Episode:
         final_value: The policy's value of the observation after the last step if the episode
             was truncated and not terminated, else 0. Returns bootstrap from it.
         info: The environment's info of the last step, this slot's part.
-        greedy_return: The total reward of the most probable actions from the same seed, where
-            the algorithm asks for it.
+        greedy_return: The return of the most probable actions from the same seed, discounted as
+            the algorithm discounts, where it asks for it.
     """
 
     slot: int

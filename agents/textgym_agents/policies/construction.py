@@ -91,11 +91,11 @@ class PolicyConfig:
     # given: all but the language-model head.
     lora_targets: tuple[str, ...] = ()
 
-    # A causal_lm's matrix products. fp32: in full; bf16: in bfloat16, which is faster where the
-    # processor has it, and rounds log-probabilities in the third digit.
+    # A language model's matrix products. fp32: in full; bf16: in bfloat16, which is faster where
+    # the processor has it, and rounds log-probabilities in the third digit.
     precision: Literal["fp32", "bf16"] = "fp32"
 
-    # Keep less of a causal_lm's forward pass for the backward pass and compute it again there:
+    # Keep less of a language model's forward pass for the backward pass and compute it again there:
     # less memory, a third more time for an update.
     gradient_checkpointing: bool = False
 

@@ -99,7 +99,10 @@ class EncoderDecoder:
         """Go on from what a cache has; see `seq2seq_cache.Decode`."""
         if self.max_positions is not None:  # Those of padding may lie beyond.
             positions = positions.clamp(max=self.max_positions - 1)
-        with positions_given(self._decoder, positions, key_positions):
+        with (
+            positions_given(self._decoder, positions, key_positions),
+            computing(self._model, self._precision, False),
+        ):
             return self._forward(
                 select,
                 encoder_outputs=(prompt_mask,),  # All that is read of it is in the cache.
@@ -166,10 +169,7 @@ class EncoderDecoder:
             output.last_hidden_state = hidden[0][None]
             return output
 
-        with (
-            self._decoder.register_forward_hook(choose_output),
-            computing(self._model, self._precision, False),
-        ):
+        with self._decoder.register_forward_hook(choose_output):
             logits: Tensor = self._model(**inputs, return_dict=True).logits
         return hidden[0], logits[0, :, : self._num_actions]
 

@@ -45,15 +45,16 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
 
     is_sliding = False
 
-    def __init__(self, num_rows: int, num_columns: int) -> None:
+    def __init__(self, num_rows: int, num_columns: int, dtype: torch.dtype) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._shape = (num_rows, num_columns)
+        self._dtype = dtype
         self.write = Write(column=0, attend_from=None)
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Allocate the buffers; zeros, since whatever is masked must still be finite."""
-        self.keys = _zeros_like(key_states, self._shape)
-        self.values = _zeros_like(value_states, self._shape)
+        self.keys = _zeros_like(self._kept(key_states), self._shape)
+        self.values = _zeros_like(self._kept(value_states), self._shape)
         self.is_initialized = True
 
     def update(
@@ -66,7 +67,7 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         return self._store(self.keys, key_states), self._store(self.values, value_states)
 
     def _store(self, buffer: Tensor, new: Tensor) -> Tensor:
-        write = self.write
+        write, new = self.write, self._kept(new)
         end = write.column + new.shape[2]
         if write.rows is None:
             buffer[:, :, write.column : end] = new
@@ -77,6 +78,10 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         if write.attend_from is None:
             return new
         return buffer[write.rows, :, write.attend_from : end]
+
+    def _kept(self, states: Tensor) -> Tensor:
+        """In the type of the buffers: rotary embeddings make float32 keys under autocast."""
+        return states.to(self._dtype) if states.is_floating_point() else states
 
     def relayout(self, rows: Tensor, columns: Tensor, end: int, num_columns: int) -> None:
         """Gather ``columns`` (int64 ``[R, C]``) of ``rows`` (``[R, 1]``), to end before ``end``."""
@@ -117,7 +122,7 @@ class KeyValueBuffer:
         num_layers: Decoder layers.
         num_rows: Contexts.
         num_columns: Columns to allocate.
-        dtype: The model's floating-point type, of the mask.
+        dtype: The floating-point type of keys, values and the mask.
         device: Where the buffers live.
 
     Attributes:
@@ -135,7 +140,7 @@ class KeyValueBuffer:
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
-        self._layers = [BufferLayer(num_rows, num_columns) for _ in range(num_layers)]
+        self._layers = [BufferLayer(num_rows, num_columns, dtype) for _ in range(num_layers)]
         self.cache = Cache(layers=list(self._layers))
         self.never = torch.finfo(dtype).min
         self.head = 0

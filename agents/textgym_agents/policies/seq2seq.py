@@ -163,8 +163,8 @@ class Seq2SeqPolicy(Policy):
         return self
 
     def clear_cache(self) -> None:
-        """Forget what was encoded and decoded, as after a change of weights."""
-        self._cached_weights = ()
+        """Forget what was encoded and decoded, and free its memory."""
+        self._cache = None
 
     def reference(self) -> Seq2SeqPolicy:
         """A frozen policy with the present distribution; see `Policy.reference`."""
@@ -240,6 +240,8 @@ class Seq2SeqPolicy(Policy):
         Each distinct prompt goes through the encoder once, and all responses through the decoder
         in one pass, with logits at the actions alone.
         """
+        if torch.is_grad_enabled():
+            self.clear_cache()  # What is learned makes it stale; until then it takes memory.
         hidden, log_probs, actions = self._distributions(episodes)
         return Evaluation(gather(log_probs, actions), entropy(log_probs), self._values(hidden))
 
@@ -333,7 +335,8 @@ class Seq2SeqPolicy(Policy):
         parameters = list(self.model.parameters())  # anew: loading may have put others there
         weights = tuple([(p._version, p.data_ptr()) for p in parameters])
         cache, dtype, device = self._cache, self._passes.dtype, self.device
-        if cache is None or cache.layout != (num_slots, dtype, device):
+        known = weights == self._cached_weights
+        if cache is None or not known or cache.layout != (num_slots, dtype, device):
             cache = self._cache = Seq2SeqCache(
                 self._passes.encode,
                 self._passes.decode,
@@ -345,8 +348,6 @@ class Seq2SeqPolicy(Policy):
                 dtype=dtype,
                 device=device,
             )
-        elif weights != self._cached_weights:
-            cache.clear()
         self._cached_weights = weights
         return cache
 

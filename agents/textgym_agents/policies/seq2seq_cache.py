@@ -76,11 +76,6 @@ class EncodedPrompts:
         self._mask = torch.full((num_slots, 0), self._never, dtype=dtype, device=device)
         self._gathered: tuple[bytes, Layers, Tensor] | None = None
 
-    def clear(self) -> None:
-        """Forget all prompts, but keep the memory and the count of numbers."""
-        self._texts = [None] * len(self._texts)
-        self._gathered = None
-
     def update(self, tokens: _IntArray, lengths: _IntArray, active: _BoolArray) -> None:
         """Take the prompts of the active slots, and encode those that no slot has.
 
@@ -208,11 +203,6 @@ class Seq2SeqCache:
         self._prompts = EncodedPrompts(encode, num_slots, dtype, device)
         self.layout = (num_slots, dtype, device)
         self._responses = self._make_responses(2 * _WIDTH_STEP)
-
-    def clear(self) -> None:
-        """Forget everything, but keep the memory."""
-        self._prompts.clear()
-        self._responses.clear()
 
     def step(
         self, tokens: _IntArray, lengths: _IntArray, prompts: _IntArray, active: _BoolArray
