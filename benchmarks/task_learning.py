@@ -3,8 +3,8 @@
     python benchmarks/task_learning.py --steps 1000000 --jobs 2
 
 Each task is learned at its default level for so many tokens (half as many where a conversation
-makes tokens twice as dear) on one core, from the reward that is its own and, as a control, from a
-random reward. All are scored with the task's reward on the same
+makes tokens twice as dear) on one core, from the reward that is its own and, as a control, for a
+quarter of the tokens from a random reward. All are scored with the task's reward on the same
 prompts of the test split. Sampling colder raises a likelihood model's score for nothing, so the
 start is also shown at the temperature that is best on the validation split. A run that was cut
 off goes on where it was, and a finished one is not repeated.
@@ -43,6 +43,8 @@ CONVERSATIONS = ("Dialogue-v0", "Wordle-v0")
 NUM_ENVS = {"Dialogue-v0": 96}
 """Texts a step where they are not 256: a dialogue has as many tokens as five other texts."""
 REWARDS = {"REINFORCE": None, "random reward": "random"}
+SHARES = {"REINFORCE": 1.0, "random reward": 0.25}
+"""Of the tokens."""
 
 
 def score(
@@ -65,7 +67,7 @@ def learn(name: str, reward: str | None, steps: int, seed: int, folder: Path) ->
     config = TrainConfig(
         env_id=f"textgym:{ENV_IDS[name]}",
         env_kwargs={"mask_in_info": False} | ({} if reward is None else {"reward": reward}),
-        total_steps=steps // 2 if name in CONVERSATIONS else steps,
+        total_steps=steps,
         num_envs=NUM_ENVS.get(name, 256),
         seed=seed,
         output=folder,
@@ -77,7 +79,15 @@ def learn(name: str, reward: str | None, steps: int, seed: int, folder: Path) ->
     algorithm = ReinforceConfig(
         learning_rate=4e-4, schedule="linear", baseline="leave_one_out", group_size=16
     )
-    return train(config, algorithm).checkpoint
+    result = train(config, algorithm)
+    if result.interrupted:
+        raise SystemExit("interrupted: the same command goes on")
+    return result.checkpoint
+
+
+def tokens(name: str, kind: str, steps: int) -> int:
+    """How many a run learns from."""
+    return int(steps * SHARES[kind] * (0.5 if name in CONVERSATIONS else 1.0))
 
 
 def study(
@@ -86,7 +96,8 @@ def study(
     """All measurements of one task, by name."""
     env_id = ENV_IDS[name]
     colder = {
-        t: score(start(env_id, t), env_id, episodes, split="validation").mean for t in TEMPERATURES
+        t: score(start(env_id, t), env_id, episodes // 2, split="validation").mean
+        for t in TEMPERATURES
     }
     best = max(colder, key=lambda t: colder[t])
     policies = {"start": start(env_id)}
@@ -127,7 +138,7 @@ def seconds_of(folder: Path) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--steps", type=int, default=1_000_000, help="tokens of training, a run")
-    parser.add_argument("--episodes", type=int, default=2_048, help="held-out prompts")
+    parser.add_argument("--episodes", type=int, default=1_024, help="held-out prompts")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
     parser.add_argument("--only", nargs="*", default=list(ENV_IDS), choices=list(ENV_IDS))
@@ -142,7 +153,9 @@ def main() -> None:
     rows = []
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         runs = {
-            (name, kind): pool.submit(learn, name, REWARDS[kind], args.steps, args.seed, folder)
+            (name, kind): pool.submit(
+                learn, name, REWARDS[kind], tokens(name, kind, args.steps), args.seed, folder
+            )
             for (name, kind), folder in folders.items()
         }
         for name in args.only:
