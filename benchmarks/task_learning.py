@@ -6,8 +6,8 @@ Each task is learned at its default level for so many tokens (half as many where
 makes tokens twice as dear) on one core, from the reward that is its own and, as a control, for a
 quarter of the tokens from a random reward. All are scored with the task's reward on the same
 prompts of the test split. Sampling colder raises a likelihood model's score for nothing, so the
-start is also shown at the temperature that is best on the validation split. A run that was cut
-off goes on where it was, and a finished one is not repeated.
+start is also shown at the temperature that is best on the validation split. What was
+cut off goes on where it was, and what is finished is not repeated.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from textgym_agents.evaluate import Estimate, evaluate
 from textgym_agents.loggers import read_rows
 from textgym_agents.policies import Policy, Sampling
 from textgym_agents.policies.construction import PolicyConfig, build_policy, describe_policy
+from textgym_agents.runs.atomic import write_json
 from textgym_agents.train import TrainConfig, train
 
 ENV_IDS = {row.id.removeprefix("textgym/"): row.id for row in TABLE if row.task in TEXT_TASKS}
@@ -91,6 +92,16 @@ def tokens(name: str, kind: str, steps: int) -> int:
 
 
 def study(
+    name: str, checkpoints: Mapping[str, Path], seconds: float, episodes: int, path: Path
+) -> dict[str, Any]:
+    """One row of the table; kept at the path."""
+    if not path.is_file():
+        write_json(path, row(name, measure(name, checkpoints, seconds, episodes)))
+    kept: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return kept
+
+
+def measure(
     name: str, checkpoints: Mapping[str, Path], seconds: float, episodes: int
 ) -> dict[str, Any]:
     """All measurements of one task, by name."""
@@ -161,8 +172,10 @@ def main() -> None:
         for name in args.only:
             checkpoints = {kind: runs[name, kind].result() for kind in REWARDS}
             seconds = seconds_of(folders[name, "REINFORCE"])
-            found = pool.submit(study, name, checkpoints, seconds, args.episodes).result()
-            rows.append(row(name, found))
+            path = args.runs / f"{name}-{args.seed}-{args.episodes}.json"
+            rows.append(
+                pool.submit(study, name, checkpoints, seconds, args.episodes, path).result()
+            )
             print(json.dumps(rows[-1]), flush=True)
     command = f"python benchmarks/task_learning.py --steps {args.steps} --jobs {args.jobs}"
     title = (

@@ -15,6 +15,9 @@ from torch import Tensor
 KLEstimator: TypeAlias = Literal["k1", "k2", "k3"]
 Aggregation: TypeAlias = Literal["sequence", "token", "constant"]
 
+_LARGEST_LOG_RATIO = 20.0
+"""Where a ratio of probabilities, 5e8, stops growing; in float32 it would be infinite at 89."""
+
 
 def policy_gradient_loss(log_probs: Tensor, advantages: Tensor, num_episodes: int) -> Tensor:
     """A loss whose gradient is minus the REINFORCE estimate of grad J (Williams 1992).
@@ -84,7 +87,7 @@ def clipped_policy_loss(
     Returns:
         float ``[M]``, one term a step.
     """
-    ratio = (log_probs - old_log_probs.detach()).exp()
+    ratio = (log_probs - old_log_probs.detach()).clamp(max=_LARGEST_LOG_RATIO).exp()
     advantages = advantages.detach()
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
     return -torch.minimum(ratio * advantages, clipped * advantages)
@@ -140,7 +143,7 @@ def kl_estimates(log_probs: Tensor, other_log_probs: Tensor, kind: KLEstimator) 
     if kind == "k2":
         return 0.5 * log_ratio.square()
     if kind == "k3":
-        return log_ratio.expm1() - log_ratio
+        return log_ratio.clamp(max=_LARGEST_LOG_RATIO).expm1() - log_ratio
     raise ValueError(f"unknown KL estimator {kind!r}; known: k1, k2, k3")
 
 
@@ -234,5 +237,6 @@ def clipped_weight_loss(
     Returns:
         float ``[M]``.
     """
-    weight = (log_probs - old_log_probs).detach().exp().clamp(1 - clip_low, 1 + clip_high)
+    change = (log_probs - old_log_probs).detach().clamp(max=_LARGEST_LOG_RATIO)
+    weight = change.exp().clamp(1 - clip_low, 1 + clip_high)
     return -weight * advantages.detach() * log_probs

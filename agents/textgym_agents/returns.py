@@ -194,6 +194,37 @@ def generalized_advantages(
     return returns_to_go(rewards + gamma * following - values, gamma * lam)
 
 
+def n_step_advantages(
+    rewards: ArrayLike, values: ArrayLike, final_value: float, gamma: float, num_steps: int
+) -> NDArray[np.float64]:
+    """Returns of n steps, less the value of the state that they start from.
+
+    ``A_t = r_t + ... + gamma^(n-1) r_{t+n-1} + gamma^n V_{t+n} - V_t``; where fewer than n steps
+    are left, all of them and the final value (Sutton and Barto, Reinforcement Learning, 2nd ed.,
+    2018, equation 7.1). ``A_t + V_t`` is the value's target.
+
+    Args:
+        rewards: ``[T]``.
+        values: ``[T]``, the value of the state at each step.
+        final_value: Value of the state after the last step; 0 at a terminal one.
+        gamma: Discount, 0 to 1.
+        num_steps: n, 1 or more. Lower: less variance, and more of the values' bias.
+
+    Returns:
+        float64 ``[T]``.
+    """
+    rewards, values = np.asarray(rewards, np.float64), np.asarray(values, np.float64)
+    size = len(rewards)
+    ends = np.minimum(np.arange(size) + num_steps, size)
+    ahead = ends - np.arange(size)
+    to_go = np.append(returns_to_go(rewards, gamma), 0.0)
+    sums = to_go[:-1] - gamma**ahead * to_go[ends]
+    advantages: NDArray[np.float64] = (
+        sums + gamma**ahead * np.append(values, final_value)[ends] - values
+    )
+    return advantages
+
+
 def explained_variance(values: ArrayLike, returns: ArrayLike) -> float:
     """The share of the returns' variance that the values explain, ``1 - Var[G - V] / Var[G]``.
 
@@ -252,6 +283,8 @@ def group_normalized(
 def equal_groups(values: ArrayLike, groups: ArrayLike) -> NDArray[np.bool_]:
     """Whether all values of an entry's group are the same, so that none is better: bool ``[N]``.
 
+    Sums of rewards that are equal but for rounding (1e-12 of their size, or of 1) are the same.
+
     Args:
         values: ``[N]``.
         groups: ``[N]``, a group number an entry.
@@ -261,7 +294,8 @@ def equal_groups(values: ArrayLike, groups: ArrayLike) -> NDArray[np.bool_]:
     least, most = np.full(len(labels), np.inf), np.full(len(labels), -np.inf)
     np.minimum.at(least, members, values)
     np.maximum.at(most, members, values)
-    same: NDArray[np.bool_] = (least == most)[members]
+    size = np.maximum(np.maximum(np.abs(least), np.abs(most)), 1.0)
+    same: NDArray[np.bool_] = (most - least <= 1e-12 * size)[members]
     return same
 
 

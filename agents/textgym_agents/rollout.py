@@ -100,6 +100,7 @@ class _Rollout:
         self.remaining = np.full(num_envs, self._quota, np.int64)
         self._steps_left = np.full(num_envs, steps_per_env or np.iinfo(np.int64).max, np.int64)
         self._resetting = np.zeros(num_envs, np.bool_)
+        policy.clear_cache()  # What it had would round otherwise than what is computed now.
         self._store: ObservationStore = policy.make_store(num_envs)
         self._history = _History(num_envs)
         self._masks = _MaskRecord(num_envs)
@@ -328,10 +329,22 @@ def _autoreset_mode(envs: gym.vector.VectorEnv[Any, Any, Any]) -> AutoresetMode:
 
 
 def _action_masks(observations: Observations, infos: dict[str, Any]) -> _BoolArray | None:
-    masks = infos.get("action_mask")
+    """Masks of all slots, bool ``[N, V]``; a slot whose info has none may do anything.
+
+    For MultiDiscrete actions Gymnasium's own masks are tuples of arrays: here one after another.
+    """
+    masks, present = infos.get("action_mask"), infos.get("_action_mask")
     if masks is None and isinstance(observations, Mapping):
-        masks = observations.get("action_mask")
-    return None if masks is None else np.asarray(masks).astype(np.bool_)
+        masks, present = observations.get("action_mask"), None
+    if masks is None:
+        return None
+    masks = np.asarray(masks)
+    present = np.ones(len(masks), np.bool_) if present is None else np.asarray(present, np.bool_)
+    if masks.dtype == object:
+        rows = [np.concatenate(mask) for mask in masks[present]]
+        masks = np.ones((len(masks), len(rows[0])))
+        masks[present] = rows
+    return masks.astype(np.bool_) | ~present[:, None]
 
 
 def _replace_rows(observations: Any, final: Sequence[Any], rows: _BoolArray) -> Any:

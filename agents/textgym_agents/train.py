@@ -99,9 +99,11 @@ def iterate(run: Run) -> dict[str, float]:
         episodes, drawn, num_steps = gather(run)
         collected = time.perf_counter()
         middle = (run.steps + 0.5 * num_steps) / config.total_steps
-        metrics = run.learner.update(
-            episodes, progress=min(middle, 1.0), rng=np.random.default_rng(seeds.update)
-        )
+        metrics: dict[str, float] = {}
+        if episodes:
+            metrics = run.learner.update(
+                episodes, progress=min(middle, 1.0), rng=np.random.default_rng(seeds.update)
+            )
     run.steps += num_steps
     ended = time.perf_counter()
     return {
@@ -119,7 +121,8 @@ def iterate(run: Run) -> dict[str, float]:
 def gather(run: Run) -> tuple[list[Episode], list[Episode], int]:
     """An iteration's episodes to learn from, all that were drawn, and the environment steps.
 
-    An algorithm that selects may leave too few; then others are collected, with other seeds.
+    An algorithm that selects may leave too few; then others are collected, with other seeds, and
+    what there is too much of then is left out. With none left nothing is learned.
     """
     config, algorithm, learner = run.config, run.algorithm, run.learner
     wanted = config.num_envs * algorithm.episodes_per_env
@@ -143,7 +146,15 @@ def gather(run: Run) -> tuple[list[Episode], list[Episode], int]:
         episodes += learner.select(drawn)
         if len(episodes) >= wanted:
             break
-    return episodes or drawn, everything, num_steps
+    if learner.extra_rounds:
+        episodes = first_groups(episodes, wanted // algorithm.group_size)
+    return episodes, everything, num_steps
+
+
+def first_groups(episodes: list[Episode], count: int) -> list[Episode]:
+    """The episodes of the first so many groups."""
+    groups = set(list(dict.fromkeys(episode.group for episode in episodes))[:count])
+    return [episode for episode in episodes if episode.group in groups]
 
 
 def rollout(run: Run, seeds: IterationSeeds, deterministic: bool = False) -> list[Episode]:

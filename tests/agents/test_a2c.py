@@ -127,3 +127,32 @@ def test_updates_raise_the_return_and_explain_it() -> None:
 def test_configuration_is_checked(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         A2CConfig(**wrong)
+
+
+def test_n_steps_take_the_place_of_lambda() -> None:
+    actor = policy()
+    episodes = rollout(actor)
+    found = []
+    for options in ({"n_steps": 1}, {"gae_lambda": 0.0}, {"n_steps": 2}, {"n_steps": 100}, {}):
+        A2C(actor, A2CConfig(gamma=0.9, **options)).gradients(episodes)  # type: ignore[arg-type]
+        found.append(grads(actor))
+    assert_same(found[0], found[1])
+    assert_same(found[3], found[4])
+    assert any((found[2][n] - found[m][n]).abs().max() > 1e-3 for n in found[2] for m in (0, 4))
+    with pytest.raises(ValueError, match="n_steps 2 takes the place of gae_lambda"):
+        A2CConfig(n_steps=2, gae_lambda=0.9)
+
+
+def test_the_entropy_is_steered() -> None:
+    actor = policy()
+    config = A2CConfig(entropy_coef=0.01, target_entropy=50.0, entropy_learning_rate=0.1)
+    learner = A2C(actor, config)
+    first = learner.update(rollout(actor))
+    second = learner.update(rollout(actor))
+    assert first["entropy_coef"] == pytest.approx(0.01)
+    rise = np.exp(0.1 * (50.0 - first["entropy"]))
+    assert second["entropy_coef"] == pytest.approx(0.01 * rise)
+    assert learner.state().keys() == {"log_entropy_coef"}
+    other = A2C(actor, config)
+    other.load_state(learner.state())
+    assert other.entropy_coef.value == pytest.approx(learner.entropy_coef.value)

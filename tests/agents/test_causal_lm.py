@@ -15,12 +15,14 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from textgym_agents.algorithms import Reinforce, ReinforceConfig
 from textgym_agents.policies import Contexts, Episode, Sampling, head, packing
 from textgym_agents.policies.causal_lm import CausalLMPolicy
 from textgym_agents.policies.contexts import ContextStore, read_contexts
 from textgym_agents.policies.models import load_causal_lm, small_gpt2
 from textgym_agents.policies.packing import tight_chunks
 from textgym_agents.rollout import collect
+from textgym_agents.runs.environments import make_envs
 
 VOCAB, EOS, PAD, WIDTH = 29, 0, 29, 20
 
@@ -525,3 +527,62 @@ def test_in_a_textgym_environment(observation: str, mode: str) -> None:
     expert = collect(envs, policy, seeds=seeds, follow_expert=True)
     assert [episode.info["score"] for episode in expert] == [1.0] * 8
     assert policy.evaluate(expert).log_probs.shape == (sum(e.num_steps for e in expert),)
+
+
+def test_padding_after_a_long_prompt_needs_no_positions() -> None:
+    """A long prompt with a short text, and a short one with a long text, fill the positions."""
+    policy = sharpened(CausalLMPolicy(gpt2(), PAD))
+    rng = np.random.default_rng(0)
+    episodes = []
+    for index, (prompt, text) in enumerate([(WIDTH - 3, 3)] * 3 + [(3, WIDTH - 3)] * 3):
+        tokens = np.random.default_rng(prompt).integers(1, VOCAB, size=prompt)
+        actions = rng.integers(1, VOCAB, size=text)
+        zeros = np.zeros(text, np.float32)
+        context = Contexts(np.concatenate([tokens, actions[:-1]]), np.arange(prompt, prompt + text))
+        episodes.append(
+            Episode(
+                slot=index,
+                group=0,
+                observations=context,
+                actions=actions,
+                log_probs=zeros,
+                values=zeros,
+                rewards=zeros.astype(np.float64),
+            )
+        )
+    together = policy.evaluate(episodes).log_probs
+    apart = torch.cat([policy.evaluate([episode]).log_probs for episode in episodes])
+    torch.testing.assert_close(together, apart, atol=2e-5, rtol=2e-5)
+
+
+def test_an_algorithm_s_step_makes_the_cache_stale() -> None:
+    """A fused optimizer changes weights without a trace in their versions."""
+    policy, fresh = CausalLMPolicy(gpt2(), PAD), CausalLMPolicy(gpt2(), PAD)
+    learner = Reinforce(policy, ReinforceConfig(learning_rate=0.05))
+    contexts = np.full((2, WIDTH), PAD)
+    contexts[:, :4] = [[1, 2, 3, 4], [5, 6, 7, 8]]
+    policy.act(contexts, deterministic=True)
+    policy.episode_log_probs(grouped(0)).square().sum().backward()
+    learner._step(0.0, progress=0.0)
+    fresh.load_state_dict(policy.state_dict())
+    contexts[:, 4] = 2
+    expected = fresh.act(contexts, deterministic=True).log_probs
+    np.testing.assert_allclose(
+        policy.act(contexts, deterministic=True).log_probs, expected, atol=1e-6
+    )
+
+
+def test_a_rollout_owes_nothing_to_what_was_acted_before() -> None:
+    """An earlier cache would keep a part of the prompt, and round otherwise."""
+    envs = make_envs("textgym:textgym/Tiny-v0", 4)
+    space = envs.single_action_space
+    assert isinstance(space, gym.spaces.Discrete)
+    policy = CausalLMPolicy.from_env(
+        envs, small_gpt2(int(space.n), layers=1, heads=2, width=16, max_positions=32)
+    )
+    for _ in range(2):
+        collect(envs, policy, seeds=range(4), generator=torch.Generator().manual_seed(0))
+        cache = policy._contexts._cache
+        collect(envs, policy, seeds=range(4), generator=torch.Generator().manual_seed(0))
+        assert policy._contexts._cache is not cache
+    envs.close()

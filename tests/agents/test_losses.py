@@ -108,3 +108,15 @@ def test_kl_estimates_on_average_are_what_their_docstring_says() -> None:
     torch.testing.assert_close(gradient["k1"], torch.zeros_like(logits))
     torch.testing.assert_close(gradient["k2"], of_forward)
     torch.testing.assert_close(gradient["k3"], of_reverse)
+
+
+def test_ratios_beyond_all_numbers_have_no_gradient_that_is_none() -> None:
+    """In float32 the exponential of 89 is infinite, and 0 times that is not a number."""
+    old = torch.tensor([-100.0, -100.0])
+    advantages = torch.tensor([1.0, -1.0])
+    now = torch.tensor([-0.5, -0.5], requires_grad=True)
+    terms = clipped_policy_loss(now, old, advantages, 0.2, 0.2)
+    assert torch.isfinite(terms).all()
+    terms.sum().backward()
+    assert now.grad is not None and now.grad.tolist() == [0.0, 0.0]
+    assert torch.isfinite(kl_estimates(old, now.detach(), "k3")).all()

@@ -274,3 +274,12 @@ def test_resumed_run_equals_the_unstopped_one(
     assert_same_tensors(one.checkpoint, two.checkpoint, "*.safetensors")
     state = load_file(one.checkpoint / "algorithm.safetensors")
     assert any(name.startswith("mask_policy.") for name in state)
+
+
+@pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
+def test_nothing_is_charged_before_the_policy_has_moved(estimator: Any) -> None:
+    """The reference chooses among the same actions; its whole distribution would be another."""
+    learner = NLPO(policy("mlp"), NLPOConfig(kl_coef=1.0, kl_estimator=estimator, mask_top_p=0.7))
+    episodes = rollout(learner)
+    assert any(not mask.all() for e in learner.comparable(episodes) for mask in [e.action_masks])
+    assert abs(learner._batch(episodes).kl_reference) < 1e-6

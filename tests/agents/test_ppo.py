@@ -446,3 +446,20 @@ def test_another_runs_state_is_refused() -> None:
 def test_configuration_is_checked(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PPOConfig(**wrong)
+
+
+def test_values_are_clipped_around_what_the_head_said_whatever_their_scale() -> None:
+    """The scale changes with each batch; before any step no value has moved."""
+    results = []
+    for limit in (0.0, 1e-3):
+        policy = mlp()
+        config = PPOConfig(normalize_values=True, value_clip_range=limit, **PLAIN)
+        learner = PPO(policy, config)
+        learner.scale.add(np.array([5.0, 9.0, 30.0]))
+        episodes = rollout(policy)
+        batch = learner._batch(episodes)
+        learner.scale.add(batch.returns)
+        metrics = learner._gradients(batch, batch.split.whole())
+        results.append((metrics["value_loss"], grads(policy)))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-6)
+    assert_same(results[0][1], results[1][1])

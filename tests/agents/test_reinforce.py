@@ -238,8 +238,10 @@ def test_loss_that_is_not_finite_leaves_the_parameters() -> None:
         ({"baseline": "greedy", "steps_per_env": 4}, "steps_per_env must be 0"),
         (
             {"baseline": "leave_one_out", "group_size": 2, "steps_per_env": 4},
-            '"leave_one_out" compares whole episodes',
+            '"leave_one_out" needs whole episodes',
         ),
+        ({"steps_per_env": 4}, '"batch_mean" needs whole episodes'),
+        ({"baseline": "greedy", "group_size": 2}, "group_size must be 1, got 2"),
         ({"steps_per_env": -1}, "steps_per_env must be at least 0"),
     ],
 )

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 from stable_baselines3.common import buffers
 
 from textgym_agents.returns import (
+    best_of_groups,
     discount_factors,
     discounted_advantages,
     equal_groups,
@@ -15,6 +16,7 @@ from textgym_agents.returns import (
     generalized_advantages,
     group_normalized,
     mean_of_others,
+    n_step_advantages,
     normalized,
     returns_to_go,
 )
@@ -116,9 +118,10 @@ def test_group_normalized_by_hand() -> None:
 
 def test_equal_groups_have_no_preference() -> None:
     values, groups = [0.1 + 0.2, 0.3, 0.1, 0.1, 0.1], [0, 0, 1, 1, 1]
-    assert equal_groups(values, groups).tolist() == [False, False, True, True, True]
+    assert equal_groups(values, groups).all()
+    assert equal_groups([0.1, 0.2, *values], [2, 2, *groups]).tolist() == [False] * 2 + [True] * 5
     for scale in ("group", "batch", "none"):
-        assert (group_normalized(values, groups, scale)[2:] == 0.0).all()  # type: ignore[arg-type]
+        assert (group_normalized(values, groups, scale) == 0.0).all()  # type: ignore[arg-type]
 
 
 def test_a_group_of_one_is_named() -> None:
@@ -137,6 +140,33 @@ def test_generalized_advantages_at_the_ends_of_lambda() -> None:
     assert_allclose(whole, returns_to_go(rewards, 0.5, 6.0) - values)
     one_step = generalized_advantages(rewards, values, 6.0, 0.5, 0.0)
     assert_allclose(one_step, [1 - 0.5 - 3, 2 + 1 + 1, 4 + 3 - 2])
+
+
+def test_n_step_advantages_by_hand() -> None:
+    """1 + 2/2 + 4/4 - 3 and so on, with n of 2; the last steps have fewer ahead of them."""
+    rewards, values = np.array([1.0, 2.0, 4.0]), np.array([3.0, -1.0, 2.0])
+    found = n_step_advantages(rewards, values, 6.0, 0.5, 2)
+    assert_allclose(found, [1 + 1 + 0.5 - 3, 2 + 2 + 1.5 + 1, 4 + 3 - 2])
+
+
+@pytest.mark.parametrize("gamma", [0.9, 1.0])
+def test_n_step_advantages_between_the_ends_of_lambda(gamma: float) -> None:
+    rng = np.random.default_rng(0)
+    rewards, values = rng.normal(size=(2, 9))
+    for num_steps, lam in ((1, 0.0), (9, 1.0), (100, 1.0)):
+        found = n_step_advantages(rewards, values, 0.7, gamma, num_steps)
+        assert_allclose(found, generalized_advantages(rewards, values, 0.7, gamma, lam), atol=1e-12)
+
+
+def test_rounding_makes_no_group_unequal() -> None:
+    """Dense rewards sum to the same score by different paths."""
+    rng = np.random.default_rng(0)
+    sums = [np.diff([0.0, *rng.random(30), 0.7]).sum() for _ in range(40)]
+    assert len(set(sums)) > 1
+    groups = np.arange(40) // 4
+    assert equal_groups(sums, groups).all()
+    assert not best_of_groups(sums, groups, 2).any()
+    assert not equal_groups([0.7, 0.7 + 1e-9], [0, 0]).any()
 
 
 @pytest.mark.parametrize(("gamma", "lam"), [(0.99, 0.95), (1.0, 1.0), (0.9, 0.0), (1.0, 0.8)])

@@ -311,3 +311,42 @@ def test_idle_slots_act_within_a_space_that_does_not_start_at_0() -> None:
     assert idle_actions(envs, None).tolist() == [6, 6]
     legal = np.array([[True, False, True], [True, False, False]])
     assert idle_actions(envs, legal).tolist() == [7, 5]
+
+
+class Switches(gym.Env[Any, Any]):
+    """Several choices, with Gymnasium's own form of their masks, which not every step gives."""
+
+    observation_space = gym.spaces.Box(0, 1, (1,), np.float32)
+    action_space = gym.spaces.MultiDiscrete([2, 3])
+
+    def __init__(self, masked: bool) -> None:
+        self.masked = masked
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.count = 0
+        return np.zeros(1, np.float32), self._info()
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert not self.masked or tuple(action) in {(1, 0), (1, 2)}
+        self.count += 1
+        return np.zeros(1, np.float32), 1.0, self.count == 5, False, self._info()
+
+    def _info(self) -> dict[str, Any]:
+        masks = (np.array([0, 1], np.int8), np.array([1, 0, 1], np.int8))
+        assert not self.masked or self.action_space.sample(masks)[0] == 1
+        return {"action_mask": masks} if self.masked else {}
+
+
+@pytest.mark.parametrize("masked", [(True, True), (True, False)])
+def test_masks_of_several_choices_and_slots_without_one(masked: tuple[bool, bool]) -> None:
+    envs = SyncVectorEnv([lambda one=one: Switches(one) for one in masked])
+    policy = MLPPolicy.from_env(envs, hidden_sizes=(4,))
+    generator = torch.Generator().manual_seed(0)
+    episodes = collect(envs, policy, seeds=[0, 1], episodes_per_env=4, generator=generator)
+    for episode in episodes:
+        mask = np.broadcast_to(episode.action_masks, (5, 5))
+        expected = [0, 1, 1, 0, 1] if masked[episode.slot] else [1] * 5
+        assert (mask == np.array(expected, np.bool_)).all()
+    others = {tuple(a) for e in episodes if not masked[e.slot] for a in e.actions.tolist()}
+    assert masked[1] or len(others) > 2

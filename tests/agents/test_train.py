@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,7 +20,9 @@ from safetensors.torch import load_file
 from textgym_agents import train as training
 from textgym_agents.algorithms import (
     ALGORITHMS,
+    GRPO,
     AlgorithmConfig,
+    GRPOConfig,
     MaximumLikelihoodConfig,
     Reinforce,
     ReinforceConfig,
@@ -183,6 +186,36 @@ def test_selection_collects_again_and_state_is_resumed(
         Reinforce(MLPPolicy(*[gym.spaces.Discrete(2)] * 2), ReinforceConfig()).load_state(
             load_algorithm(results[0].checkpoint)
         )
+
+
+def test_nothing_is_learned_from_groups_of_equal_returns(tmp_path: Path) -> None:
+    """Their gradient is 0, but momentum and weight decay would still move the weights."""
+    algorithm = GRPOConfig(variant="dapo", group_size=4, learning_rate=0.1, weight_decay=0.1)
+    options = {"env_id": TINY, "env_kwargs": {"reward": "constant"}, "num_envs": 8}
+    result = train(config(tmp_path / "run", total_steps=300, **options), algorithm)
+    first, last = (
+        load_file(tmp_path / "run" / "checkpoints" / name / "policy.safetensors")
+        for name in ("iteration-00000000", result.checkpoint.name)
+    )
+    assert result.iteration >= 2
+    assert all(torch.equal(tensor, last[name]) for name, tensor in first.items())
+
+
+def test_a_batch_that_is_filled_by_selection_has_no_more_than_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[dict[int, int]] = []
+    update = GRPO.update
+
+    def watched(self: GRPO, episodes: Sequence[Episode], **kwargs: Any) -> dict[str, float]:
+        sizes.append(Counter(episode.group for episode in episodes))
+        return update(self, episodes, **kwargs)
+
+    monkeypatch.setattr(GRPO, "update", watched)
+    algorithm = GRPOConfig(variant="dapo", group_size=4, extra_rounds=5)
+    train(config(tmp_path / "x", env_id=TINY, num_envs=16, total_steps=600), algorithm)
+    assert {sum(groups.values()) for groups in sizes} == {16}
+    assert all(count == 4 for groups in sizes for count in groups.values())
 
 
 def small_run(output: Path, **kwargs: Any) -> TrainResult:

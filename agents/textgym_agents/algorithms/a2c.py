@@ -9,13 +9,19 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from textgym_agents.algorithms.base import Algorithm
 from textgym_agents.algorithms.checks import require
+from textgym_agents.algorithms.entropy import EntropyAlgorithm, check_entropy
 from textgym_agents.algorithms.minibatches import Split
 from textgym_agents.losses import entropy_bonus, policy_gradient_loss, value_loss
 from textgym_agents.policies import Episode
-from textgym_agents.returns import explained_variance, generalized_advantages, normalized
+from textgym_agents.returns import (
+    explained_variance,
+    generalized_advantages,
+    n_step_advantages,
+    normalized,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +41,12 @@ class A2CConfig:
     gamma: float = 1.0
 
     # Lambda of generalized advantage estimation, 0 to 1. Lower: relies on the values, which is
-    # biased but varies less. 1: relies on the returns, as the paper's n-step returns do.
+    # biased but varies less. 1: relies on the returns.
     gae_lambda: float = 1.0
+
+    # Rewards that an advantage counts before it relies on the value, in place of gae_lambda. Lower:
+    # relies on the values sooner. Higher: on the returns. 0: gae_lambda says.
+    n_steps: int = 0
 
     # Weight of the value head's mean squared error. Lower: values learn slower. Higher: they take
     # more of a shared network.
@@ -45,6 +55,15 @@ class A2CConfig:
     # Weight of the mean entropy a step (nats). Lower: commits sooner, to a wrong action perhaps.
     # Higher: explores longer; the paper takes 0.01.
     entropy_coef: float = 0.0
+
+    # Mean entropy a step (nats) to hold: entropy_coef, which is then the first value, rises while
+    # the entropy is lower and falls while it is higher. Lower: ends closer to one action. Higher:
+    # explores on. None: the weight stays.
+    target_entropy: float | None = None
+
+    # Size of that adaptation: 0.1 changes the weight by a tenth a batch where the entropy is a nat
+    # off. Lower: slower and steadier. Higher: faster, until it swings.
+    entropy_learning_rate: float = 0.1
 
     # Scale each batch's advantages to mean 0 and deviation 1: the step no longer depends on the
     # reward's scale, but the gradient is biased.
@@ -81,21 +100,28 @@ class A2CConfig:
         require("gamma", self.gamma, least=0, most=1)
         require("gae_lambda", self.gae_lambda, least=0, most=1)
         require("value_coef", self.value_coef, least=0)
-        require("entropy_coef", self.entropy_coef)
+        check_entropy(self.entropy_coef, self.target_entropy, self.entropy_learning_rate)
+        require("n_steps", self.n_steps, least=0)
         require("max_grad_norm", self.max_grad_norm, least=0)
         require("weight_decay", self.weight_decay, least=0)
         require("episodes_per_env", self.episodes_per_env, least=1)
         require("steps_per_env", self.steps_per_env, least=0)
         require("group_size", self.group_size, least=1)
         require("max_tokens_per_pass", self.max_tokens_per_pass, least=0)
+        if self.n_steps and self.gae_lambda != 1.0:
+            raise ValueError(
+                f"n_steps {self.n_steps} takes the place of gae_lambda, which must then be 1, got "
+                f"{self.gae_lambda}"
+            )
 
 
-class A2C(Algorithm[A2CConfig]):
+class A2C(EntropyAlgorithm[A2CConfig]):
     """Advantage actor-critic, synchronous: A3C (Mnih et al. 2016) with one worker's batch.
 
     Ascends ``mean_t A_t log pi(a_t|s_t)`` with A_t from generalized advantage estimation (see
-    `generalized_advantages`; ``gae_lambda`` 1 is the paper's return to the segment's end, less the
-    value), less ``value_coef`` times the value's squared error against ``A_t + V_t``, plus
+    `generalized_advantages`) or, with ``n_steps``, the return of n steps less the value
+    (`n_step_advantages`; the paper's segments of ``t_max`` steps are ``steps_per_env``), less
+    ``value_coef`` times the value's squared error against ``A_t + V_t``, plus
     ``entropy_coef`` times the entropy (Asynchronous Methods for Deep Reinforcement Learning,
     section 4 and algorithm S3). The optimizer is Adam where the paper has RMSProp. An episode
     that a limit cut goes on at the value of its last observation; one that terminated does not.
@@ -120,16 +146,7 @@ class A2C(Algorithm[A2CConfig]):
             ``advantage_std``, ``explained_variance`` (of the targets, by the values that acted).
         """
         config = self.config
-        advantages = [
-            generalized_advantages(
-                episode.rewards,
-                episode.values,
-                episode.final_value,
-                config.gamma,
-                config.gae_lambda,
-            )
-            for episode in episodes
-        ]
+        advantages = [self._advantages(episode) for episode in episodes]
         values = np.concatenate([episode.values for episode in episodes])
         returns = np.concatenate(advantages) + values
         spread = float(np.concatenate(advantages).std())
@@ -151,7 +168,7 @@ class A2C(Algorithm[A2CConfig]):
             terms["loss"] = (
                 terms["policy_loss"]
                 + config.value_coef * terms["value_loss"]
-                - config.entropy_coef * terms["entropy"]
+                - self.entropy_coef.value * terms["entropy"]
             )
             torch.autograd.backward(terms["loss"])
             for name, term in terms.items():
@@ -161,3 +178,10 @@ class A2C(Algorithm[A2CConfig]):
             "advantage_std": spread,
             "explained_variance": explained_variance(values, returns),
         }
+
+    def _advantages(self, episode: Episode) -> NDArray[np.float64]:
+        """The advantages of an episode's steps, ``[T]``."""
+        known = episode.rewards, episode.values, episode.final_value, self.config.gamma
+        if self.config.n_steps:
+            return n_step_advantages(*known, self.config.n_steps)
+        return generalized_advantages(*known, self.config.gae_lambda)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from textgym_agents.algorithms.base import Algorithm, AlgorithmConfig
 from textgym_agents.algorithms.checks import require
+from textgym_agents.policies import Episode, Policy
 
 _LEAST, _MOST = 1e-6, 1e3
 
@@ -80,3 +84,63 @@ def check_entropy(coefficient: float, target: float | None, learning_rate: float
                 "a target_entropy adapts entropy_coef by factors, so it must start above 0, got "
                 f"{coefficient}; 0.01 is usual"
             )
+
+
+class EntropyConfig(AlgorithmConfig, Protocol):
+    """What `EntropyAlgorithm` reads of a configuration."""
+
+    @property
+    def entropy_coef(self) -> float:
+        """Weight of the entropy, at first."""
+
+    @property
+    def target_entropy(self) -> float | None:
+        """The entropy to hold, None for none."""
+
+    @property
+    def entropy_learning_rate(self) -> float:
+        """Size of the steps of the entropy's weight."""
+
+
+ConfigT = TypeVar("ConfigT", bound=EntropyConfig)
+
+
+class EntropyAlgorithm(Algorithm[ConfigT]):
+    """Takes one step a batch, whose objective holds the entropy with a weight that may adapt.
+
+    Attributes:
+        entropy_coef: The weight.
+    """
+
+    def __init__(self, policy: Policy, config: ConfigT) -> None:
+        super().__init__(policy, config)
+        self.entropy_coef = EntropyCoefficient(
+            config.entropy_coef, config.target_entropy, config.entropy_learning_rate
+        )
+
+    def update(
+        self,
+        episodes: Sequence[Episode],
+        progress: float = 0.0,
+        rng: np.random.Generator | None = None,
+    ) -> dict[str, float]:
+        """One optimizer step, then one of the entropy's weight; see `Algorithm.update`.
+
+        Returns:
+            The metrics of `gradients`, ``entropy`` among them, ``grad_norm``, ``learning_rate``,
+            and ``entropy_coef``, the weight that the step was taken with.
+        """
+        metrics = super().update(episodes, progress, rng)
+        metrics["entropy_coef"] = self.entropy_coef.value
+        self.entropy_coef.update(metrics["entropy"])
+        return metrics
+
+    def state(self) -> dict[str, Tensor]:
+        """The entropy's weight, where it is adapted; see `Algorithm.state`."""
+        return self.entropy_coef.state()
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave; see `Algorithm.load_state`."""
+        own = self.state()
+        super().load_state({name: tensors[name] for name in tensors if name not in own})
+        self.entropy_coef.load_state(tensors)

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from textgym_agents.algorithms.base import Algorithm, AlgorithmConfig, check_rewards
-from textgym_agents.algorithms.entropy import EntropyCoefficient
+from textgym_agents.algorithms.base import Algorithm, check_rewards
+from textgym_agents.algorithms.entropy import EntropyCoefficient, EntropyConfig
 from textgym_agents.algorithms.minibatches import Part, Split
 from textgym_agents.algorithms.reference import Reference
 from textgym_agents.algorithms.schedules import Schedule, scheduled
@@ -23,7 +23,7 @@ from textgym_agents.policies import Episode, Evaluation, Policy
 Floats = NDArray[np.float64]
 
 
-class EpochConfig(AlgorithmConfig, Protocol):
+class EpochConfig(EntropyConfig, Protocol):
     """What `EpochAlgorithm` reads of a configuration."""
 
     @property
@@ -41,18 +41,6 @@ class EpochConfig(AlgorithmConfig, Protocol):
     @property
     def schedule(self) -> Schedule:
         """How the step size changes."""
-
-    @property
-    def entropy_coef(self) -> float:
-        """Weight of the entropy, at first."""
-
-    @property
-    def target_entropy(self) -> float | None:
-        """The entropy to hold, None for none."""
-
-    @property
-    def entropy_learning_rate(self) -> float:
-        """Size of the steps of the entropy's weight."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,5 +167,6 @@ class ExpertIteration(EpochAlgorithm[ExpertIterationConfig]):
         """
         check_rewards(episodes)
         if not self.best(episodes):
-            return {"kept": 0.0, "learning_rate": self.learning_rate(progress)}
+            rate = self.learning_rate(progress)
+            return {"kept": 0.0, "loss": 0.0, "grad_norm": 0.0, "learning_rate": rate}
         return super().update(episodes, progress, rng)

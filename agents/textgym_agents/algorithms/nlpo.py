@@ -57,7 +57,8 @@ class NLPO(PPO):
     policy pi_theta is normalised over those left. pi_psi is a copy of pi_theta, renewed after every
     ``mask_interval`` updates, so that the set of actions is learned, too, but more slowly. The rest
     is `PPO`, whose ratios, entropy and gradient are of the restricted policy here: it is the one
-    that acts. Evaluation is of pi_theta by itself.
+    that acts. A reference is restricted likewise. Evaluation is of pi_theta by itself, whose
+    probabilities outside the nucleus nothing holds down: mask_interval is to be short for it.
 
     Good for large vocabularies, of which few tokens make sense at a step: exploration is among
     those. It costs the masking policy's forward pass beside each of the policy's, and its weights.
@@ -93,6 +94,10 @@ class NLPO(PPO):
             self._restricted.renew()
             self._age = 0
         return metrics
+
+    def comparable(self, episodes: Sequence[Episode]) -> Sequence[Episode]:
+        """The episodes with the masks of the actions left, as the behaviour had them."""
+        return self._restricted.restricted(episodes)
 
     def state(self) -> dict[str, Tensor]:
         """PPO's state, the masking policy's weights and its age."""
@@ -178,6 +183,11 @@ class RestrictedPolicy(Policy):
             replace(episode, action_masks=mask)
             for episode, mask in zip(episodes, np.split(masks, ends), strict=True)
         ]
+
+    def clear_cache(self) -> None:
+        """Both policies' caches; see `Policy.clear_cache`."""
+        self._policy.clear_cache()
+        self.masking.clear_cache()
 
     def make_store(self, num_envs: int) -> ObservationStore:
         """The policy's own store."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from textgym_agents.algorithms.base import Algorithm, check_rewards
 from textgym_agents.algorithms.checks import require
+from textgym_agents.algorithms.epochs import join
 from textgym_agents.algorithms.minibatches import Part, Split
 from textgym_agents.algorithms.reference import Reference, steered
 from textgym_agents.algorithms.value_normalization import RunningScale
@@ -176,14 +177,15 @@ class PPOConfig:
 class _Batch:
     """A batch and what each of its steps is learned from: float64 ``[M]`` arrays.
 
-    ``values`` and ``returns`` are in the environment's unit; ``kl_reference`` is the mean KL
-    divergence from the reference in nats a step.
+    ``values`` and ``returns`` are in the environment's unit, ``old_values`` the values in the value
+    head's; ``kl_reference`` is the mean divergence from the reference in nats a step.
     """
 
     split: Split
     old_log_probs: Floats
     reference_log_probs: Floats | None
     kl_reference: float
+    old_values: Floats
     values: Floats
     advantages: Floats
     returns: Floats
@@ -209,8 +211,7 @@ class PPO(Algorithm[PPOConfig]):
     frozen copy of the first policy, with their proportional controller of ``kl_coef`` (section
     2.2), though its target is nats a step here.
 
-    Good for long episodes and dense rewards, where the values are worth their training, and
-    where environment steps are dear: each batch is used several times.
+    Good for long episodes and dense rewards, and where environment steps are dear.
     """
 
     def __init__(self, policy: Policy, config: PPOConfig) -> None:
@@ -299,16 +300,21 @@ class PPO(Algorithm[PPOConfig]):
         if self.config.normalize_values:
             self.scale.load_state(tensors)
 
+    def comparable(self, episodes: Sequence[Episode]) -> Sequence[Episode]:
+        """The episodes with the legal actions that the behaviour chose from."""
+        return episodes
+
     def _batch(self, episodes: Sequence[Episode]) -> _Batch:
         """What the policy of the rollout said, and what its actions were worth."""
         config = self.config
         split = Split(episodes, config.max_tokens_per_pass)
-        old_log_probs = _flat([episode.log_probs for episode in episodes])
-        values = self.scale.restore(_flat([episode.values for episode in episodes]))
-        rewards = _flat([episode.rewards for episode in episodes])
+        old_log_probs = join([episode.log_probs for episode in episodes])
+        old_values = join([episode.values for episode in episodes])
+        values = self.scale.restore(old_values)
+        rewards = join([episode.rewards for episode in episodes])
         reference, kl_reference = None, 0.0
         if self.reference is not None:
-            reference = self.reference.log_probs(split)
+            reference = self.reference.log_probs(split, self.comparable)
             penalty = kl_estimates(
                 torch.as_tensor(old_log_probs), torch.as_tensor(reference), config.kl_estimator
             ).numpy()
@@ -317,7 +323,9 @@ class PPO(Algorithm[PPOConfig]):
                 rewards = rewards - self.kl_coef * penalty
         advantages = self._advantages(episodes, rewards, values)
         returns = advantages + values
-        return _Batch(split, old_log_probs, reference, kl_reference, values, advantages, returns)
+        return _Batch(
+            split, old_log_probs, reference, kl_reference, old_values, values, advantages, returns
+        )
 
     def _advantages(self, episodes: Sequence[Episode], rewards: Floats, values: Floats) -> Floats:
         """Advantages of the batch's steps from their rewards and values, all ``[M]``."""
@@ -366,15 +374,15 @@ class PPO(Algorithm[PPOConfig]):
         )
         value_loss = clipped_value_loss(
             evaluation.values,
-            of(self.scale.normalize(batch.values)),
+            of(batch.old_values),
             of(self.scale.normalize(batch.returns)),
             config.value_clip_range or math.inf,
         )
         loss = policy_loss + config.value_coef * value_loss
         loss = loss - config.entropy_coef * evaluation.entropy
         if batch.reference_log_probs is not None and config.kl_penalty == "loss":
-            reference = of(batch.reference_log_probs)
-            loss = loss + self.kl_coef * kl_estimates(log_probs, reference, config.kl_estimator)
+            kl = kl_estimates(log_probs, of(batch.reference_log_probs), config.kl_estimator)
+            loss = loss + self.kl_coef * kl
         change = log_probs.detach() - old
         outside = (change.exp() > 1 + high) | (change.exp() < 1 - config.clip_range)
         return {
@@ -385,11 +393,6 @@ class PPO(Algorithm[PPOConfig]):
             "kl": kl_estimates(old, log_probs.detach(), "k3"),
             "clip_fraction": outside.to(log_probs.dtype),
         }
-
-
-def _flat(arrays: Sequence[NDArray[np.floating]]) -> Floats:
-    """Episode arrays as one, float64 ``[M]``."""
-    return np.concatenate(arrays).astype(np.float64)
 
 
 def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from textgym_agents.algorithms.base import Algorithm, passes
+from textgym_agents.algorithms.base import passes
 from textgym_agents.algorithms.checks import require
-from textgym_agents.algorithms.entropy import EntropyCoefficient, check_entropy
+from textgym_agents.algorithms.entropy import EntropyAlgorithm, check_entropy
 from textgym_agents.algorithms.schedules import Schedule, scheduled
 from textgym_agents.losses import entropy_bonus, policy_gradient_loss, value_loss
-from textgym_agents.policies import Episode, Evaluation, Policy
+from textgym_agents.policies import Episode, Evaluation
 from textgym_agents.returns import (
     Baseline,
     discounted_advantages,
@@ -80,8 +80,8 @@ class ReinforceConfig:
 
     # Steps that each environment adds to a batch instead of whole episodes; the last episode is cut
     # there and counts as truncated. Lower: more frequent, noisier updates, which see only the
-    # beginnings of long episodes. 0: whole episodes, episodes_per_env of them, which the baselines
-    # leave_one_out and greedy need.
+    # beginnings of long episodes. 0: whole episodes, episodes_per_env of them, which all
+    # baselines but the learned one need.
     steps_per_env: int = 0
 
     # Neighbouring environments that start from the same seed, hence the same prompt; must divide
@@ -108,10 +108,15 @@ class ReinforceConfig:
         require("steps_per_env", self.steps_per_env, least=0)
         require("group_size", self.group_size, least=1)
         require("max_tokens_per_pass", self.max_tokens_per_pass, least=0)
-        if self.baseline in ("leave_one_out", "greedy") and self.steps_per_env:
+        if self.baseline != "learned" and self.steps_per_env:
             raise ValueError(
-                f'baseline "{self.baseline}" compares whole episodes, so steps_per_env must be 0, '
-                f"got {self.steps_per_env}"
+                f'baseline "{self.baseline}" needs whole episodes, whose rest it cannot estimate, '
+                f"so steps_per_env must be 0, got {self.steps_per_env}"
+            )
+        if self.baseline == "greedy" and self.group_size > 1:
+            raise ValueError(
+                'baseline "greedy" compares an episode with the greedy one of its own start, the '
+                f"same for a whole group: group_size must be 1, got {self.group_size}"
             )
         if self.baseline == "leave_one_out" and self.group_size < 2:
             raise ValueError(
@@ -120,7 +125,7 @@ class ReinforceConfig:
             )
 
 
-class Reinforce(Algorithm[ReinforceConfig]):
+class Reinforce(EntropyAlgorithm[ReinforceConfig]):
     """REINFORCE: the mean over episodes of ``sum_t gamma^t (G_t - b_t) grad log pi(a_t|s_t)``.
 
     G_t is the discounted return from step t on and b_t the ``baseline``, for which see
@@ -137,12 +142,6 @@ class Reinforce(Algorithm[ReinforceConfig]):
 
     Good as the plain method that the others are measured by, and for short episodes.
     """
-
-    def __init__(self, policy: Policy, config: ReinforceConfig) -> None:
-        super().__init__(policy, config)
-        self._entropy_coef = EntropyCoefficient(
-            config.entropy_coef, config.target_entropy, config.entropy_learning_rate
-        )
 
     @classmethod
     def check_batch_size(cls, config: ReinforceConfig, num_episodes: int) -> None:
@@ -165,33 +164,6 @@ class Reinforce(Algorithm[ReinforceConfig]):
     def whole_return(self, episode: Episode) -> float:
         """The discounted return; see `Algorithm.whole_return`."""
         return float(returns_to_go(episode.rewards, self.config.gamma)[0])
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """The entropy's weight, where it is adapted; see `Algorithm.state`."""
-        return self._entropy_coef.state()
-
-    def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Go on from what `state` gave; see `Algorithm.load_state`."""
-        own = self.state()
-        super().load_state({name: tensors[name] for name in tensors if name not in own})
-        self._entropy_coef.load_state(tensors)
-
-    def update(
-        self,
-        episodes: Sequence[Episode],
-        progress: float = 0.0,
-        rng: np.random.Generator | None = None,
-    ) -> dict[str, float]:
-        """One optimizer step, then one of the entropy's weight; see `Algorithm.update`.
-
-        Returns:
-            The metrics of `gradients`, ``grad_norm``, ``learning_rate``, and ``entropy_coef``, the
-            weight that the step was taken with.
-        """
-        metrics = super().update(episodes, progress, rng)
-        metrics["entropy_coef"] = self._entropy_coef.value
-        self._entropy_coef.update(metrics["entropy"])
-        return metrics
 
     def gradients(self, episodes: Sequence[Episode]) -> dict[str, float]:
         """Set ``grad`` to the gradient of the loss; minus it estimates that of the return.
@@ -240,7 +212,7 @@ class Reinforce(Algorithm[ReinforceConfig]):
             "policy_loss": policy_gradient_loss(evaluation.log_probs, advantages, num_episodes),
             "entropy": entropy_bonus(evaluation.entropy, num_steps),
         }
-        loss = parts["policy_loss"] - self._entropy_coef.value * parts["entropy"]
+        loss = parts["policy_loss"] - self.entropy_coef.value * parts["entropy"]
         if self.config.baseline == "learned":
             parts["value_loss"] = value_loss(evaluation.values, returns, num_steps)
             loss = loss + self.config.value_coef * parts["value_loss"]

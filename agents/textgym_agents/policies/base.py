@@ -181,6 +181,9 @@ class Policy(nn.Module, ABC):
 
     sampling: Sampling
 
+    def clear_cache(self) -> None:
+        """Forget what acting keeps between calls, if anything, as after a change of weights."""
+
     @abstractmethod
     def act(
         self,

@@ -50,9 +50,9 @@ class CausalLMPolicy(Policy):
     Acting keeps a key-value cache between calls (`ContextCache`): a context that extends the
     slot's last one costs its new tokens, another one costs itself. Changed weights make the
     cache stale, which is found out from the parameters' version counters; a change behind
-    PyTorch's back (``parameter.data``) needs `clear_cache`. Models whose attention is not plain
-    causal attention with position ids (ALiBi, sliding windows shorter than the contexts, state
-    spaces) are computed anew at each step.
+    PyTorch's back (``parameter.data``, a fused optimizer) needs `clear_cache`. Models whose
+    attention is not plain causal attention with position ids (ALiBi, sliding windows shorter than
+    the contexts, state spaces) are computed anew at each step.
 
     Args:
         model: A transformers decoder with a language-model head.

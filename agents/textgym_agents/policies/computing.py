@@ -12,8 +12,6 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from textgym_agents.policies.products import fast_products
-
 Precision: TypeAlias = Literal["fp32", "bf16"]
 """``fp32``: as the weights are. ``bf16``: matrix products in bfloat16, the rest as it is."""
 
@@ -33,8 +31,6 @@ def computing(model: nn.Module, precision: Precision, recompute: bool) -> Iterat
         if precision == "bf16":
             device = next(model.parameters()).device
             stack.enter_context(torch.autocast(device.type, torch.bfloat16))
-        elif not recompute:  # What is computed again later must be computed alike.
-            stack.enter_context(fast_products(model))
         if recompute and torch.is_grad_enabled():
             stack.enter_context(_recomputed(recomputable_layers(model)))
         yield

@@ -183,9 +183,12 @@ class ContextModel:
         cache.follow(self._tensor(source), width)
         lengths = self._tensor(starts)
         dtype = self.compute_dtype
+        positions = lengths[:, None] + torch.arange(ids.shape[1], device=self.device)
+        if self._max_positions is not None:  # Those of padding may lie beyond.
+            positions = positions.clamp(max=self._max_positions - 1)
         return self._step(
             self._tensor(ids),
-            lengths[:, None] + torch.arange(ids.shape[1], device=self.device),
+            positions,
             following_mask(lengths, width, ids.shape[1], dtype),
             cache.cache,
             self._tensor(at),

@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-
-from textgym_agents.policies.products import product
+from torch.nn.functional import linear
 
 _CHUNK, _LEAST_ROWS = 2**20, 128
 """Logits of a chunk, and the fewest steps: fewer make a slow product."""
@@ -123,9 +122,9 @@ class _HeadLogProbs(torch.autograd.Function):
                 bias_grad[: ctx.size] += grad.sum(dim=0)
             grad = grad.to(ctx.dtype)
             if hidden_grad is not None:
-                hidden_grad[rows] = product(grad, cast.t()).to(hidden.dtype)
+                hidden_grad[rows] = (grad @ cast).to(hidden.dtype)
             if weight_grad is not None:
-                weight_grad[: ctx.size] += product(grad.t(), hidden[rows].to(ctx.dtype).t())
+                weight_grad[: ctx.size] += grad.t() @ hidden[rows].to(ctx.dtype)
         return hidden_grad, weight_grad, bias_grad, None, None, None, None, None
 
 
@@ -134,7 +133,7 @@ def _logits(
 ) -> Tensor:
     """Logits of a chunk, ``[m, V]``, a fresh tensor of at least float32."""
     cast = None if bias is None else bias[: len(weight)].to(weight.dtype)
-    logits = product(hidden.to(weight.dtype), weight, cast)
+    logits = linear(hidden.to(weight.dtype), weight, cast)
     logits = logits if logits.dtype == torch.float64 else logits.float()
     if temperature != 1.0:
         logits.div_(temperature)
