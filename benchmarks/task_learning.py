@@ -6,8 +6,8 @@ Each task is learned at its default level for so many tokens (half as many where
 makes tokens twice as dear) on one core, from the reward that is its own and, as a control, for a
 quarter of the tokens from a random reward. All are scored with the task's reward on the same
 prompts of the test split. Sampling colder raises a likelihood model's score for nothing, so the
-start is also shown at the temperature that is best on the validation split. What was
-cut off goes on where it was, and what is finished is not repeated.
+start is also shown at the temperature that is best on the validation split. What was cut off goes
+on where it was, and what is finished is not repeated.
 """
 
 from __future__ import annotations
@@ -179,8 +179,8 @@ def main() -> None:
             print(json.dumps(rows[-1]), flush=True)
     command = f"python benchmarks/task_learning.py --steps {args.steps} --jobs {args.jobs}"
     title = (
-        f"REINFORCE from the bundled model, level medium, {args.steps:,} tokens on one core a run: "
-        f"{args.episodes} test prompts, 95% intervals"
+        f"REINFORCE from the bundled model, level medium, {args.steps:,} tokens on one core a run "
+        f"(conversations half, the control a quarter): {args.episodes:,} test prompts, 95% intervals"
     )
     publish("task_learning", title, command, rows, args.output)
 
