@@ -180,7 +180,8 @@ def main() -> None:
     command = f"python benchmarks/task_learning.py --steps {args.steps} --jobs {args.jobs}"
     title = (
         f"REINFORCE from the bundled model, level medium, {args.steps:,} tokens on one core a run "
-        f"(conversations half, the control a quarter): {args.episodes:,} test prompts, 95% intervals"
+        f"(conversations half, the control a quarter): {args.episodes:,} test prompts, "
+        "95% intervals"
     )
     publish("task_learning", title, command, rows, args.output)
 
