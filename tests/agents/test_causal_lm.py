@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,7 @@ def grouped(seed: int, lengths: tuple[int, ...] = (5, 1, 3)) -> list[Episode]:
 def test_shared_prompts_change_neither_numbers_nor_gradients(
     make_model: Any, lengths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packing, "_SMALL", 8)  # Several chunks of different lengths.
+    monkeypatch.setitem(packing.PASS_COST, "cpu", 1)  # Several chunks of different lengths.
     policy = sharpened(CausalLMPolicy(make_model(), PAD, sampling=SAMPLING))
     episodes = grouped(0, lengths)
     weight = torch.linspace(-1, 1, sum(episode.num_steps for episode in episodes))
@@ -244,14 +245,23 @@ def test_a_shared_prompt_goes_through_the_model_once() -> None:
     assert tokens == [2 * 7, 8 * longest]
 
 
-def test_chunks_hold_each_sequence_once_and_little_padding() -> None:
-    sizes = np.random.default_rng(0).geometric(0.02, size=300)
-    chunks = tight_chunks(sizes)
-    assert sorted(index for chunk in chunks for index in chunk) == list(range(300))
-    for chunk in chunks:
-        positions = len(chunk) * sizes[chunk].max()
-        assert positions <= max(1.2 * sizes[chunk].sum(), 512)
-    assert len(chunks) < 20
+@pytest.mark.parametrize("pass_cost", [0, 3, 10, 1000])
+def test_chunks_cost_the_least_that_is_possible(pass_cost: int) -> None:
+    """Against every way to cut the sequences, in the order of their lengths, into chunks."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        sizes = rng.geometric(0.1, size=9)
+        ordered = np.sort(sizes)
+        costs = []
+        for cuts in itertools.product([False, True], repeat=8):
+            ends = [*np.flatnonzero(cuts) + 1, 9]
+            begins = [0, *ends[:-1]]
+            parts = [(e - b) * ordered[e - 1] for b, e in zip(begins, ends, strict=True)]
+            costs.append(sum(parts) + pass_cost * len(parts))
+        chunks = tight_chunks(sizes, pass_cost)
+        assert sorted(index for chunk in chunks for index in chunk) == list(range(9))
+        found = sum(len(c) * int(sizes[c].max()) + pass_cost for c in chunks)
+        assert found == min(costs)
 
 
 @MODELS

@@ -22,6 +22,8 @@ from textgym_agents.policies.computing import (
 from textgym_agents.policies.context_cache import ContextCache
 from textgym_agents.policies.decoder import head_is_last, output_head, supports_cache
 from textgym_agents.policies.packing import (
+    PASS_COST,
+    PASS_COST_ELSEWHERE,
     PromptCache,
     SharedPrompts,
     following_mask,
@@ -29,6 +31,7 @@ from textgym_agents.policies.packing import (
     share_prompts,
     tight_chunks,
 )
+from textgym_agents.policies.versions import Versions, WeightVersions
 
 _IntArray = NDArray[np.int64]
 
@@ -66,11 +69,12 @@ class ContextModel:
         self._cache_wanted = cache
         self._cache_slack = cache_slack
         self._cache: ContextCache | None = None
-        self._cached_weights: tuple[tuple[int, int], ...] = ()
+        self._versions: WeightVersions | None = None
+        self._cached_weights: Versions = ()
         self._head_is_last: bool | None = None
 
     def __getstate__(self) -> dict[str, Any]:  # copies begin without keys and values
-        return {**self.__dict__, "_cache": None, "_cached_weights": ()}
+        return {**self.__dict__, "_cache": None, "_versions": None, "_cached_weights": ()}
 
     @property
     def device(self) -> torch.device:
@@ -144,7 +148,8 @@ class ContextModel:
         if shared is not None:
             cache = self._prompt_cache(shared)
             starts = np.array([len(shared.prompts[source]) for source in shared.source])
-        chunks = tight_chunks(np.array([len(c.tokens) for c in contexts]) - starts)
+        cost = PASS_COST.get(self.device.type, PASS_COST_ELSEWHERE)
+        chunks = tight_chunks(np.array([len(c.tokens) for c in contexts]) - starts, cost)
         for chunk in chunks:
             ids = padded([contexts[i].tokens[starts[i] :] for i in chunk])
             at = [contexts[i].lengths - 1 - starts[i] for i in chunk]
@@ -200,8 +205,9 @@ class ContextModel:
 
     def _fresh_cache(self, tokens: _IntArray) -> ContextCache:
         """The cache, emptied if the weights or the shape of the observations have changed."""
-        parameters = list(self.model.parameters())  # anew: loading may have put others there
-        weights = tuple([(p._version, p.data_ptr()) for p in parameters])
+        if self._cache is None or self._versions is None:
+            self._versions = WeightVersions(self.model)
+        weights = self._versions.now()
         cache, dtype = self._cache, self.compute_dtype
         if cache is None or cache.layout != (*tokens.shape, dtype, self.device):
             cache = self._cache = ContextCache(

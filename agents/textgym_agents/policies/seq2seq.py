@@ -34,6 +34,7 @@ from textgym_agents.policies.prompt_split import PromptSplit, PromptStore
 from textgym_agents.policies.reference import frozen_language_model
 from textgym_agents.policies.sampling import Sampling, choose, entropy, gather, process_logits
 from textgym_agents.policies.seq2seq_cache import Seq2SeqCache
+from textgym_agents.policies.versions import Versions, WeightVersions
 
 _IntArray = NDArray[np.int64]
 _BoolArray = NDArray[np.bool_]
@@ -103,7 +104,8 @@ class Seq2SeqPolicy(Policy):
         self._cache_wanted = cache and self._passes.positions is not None
         self._cache_slack = cache_slack
         self._cache: Seq2SeqCache | None = None
-        self._cached_weights: tuple[tuple[int, int], ...] = ()
+        self._versions: WeightVersions | None = None
+        self._cached_weights: Versions = ()
         self._split = PromptSplit()
         self.train(self.training)
 
@@ -332,8 +334,9 @@ class Seq2SeqPolicy(Policy):
 
     def _fresh_cache(self, num_slots: int) -> Seq2SeqCache:
         """The cache, emptied if the weights or the number of slots have changed."""
-        parameters = list(self.model.parameters())  # anew: loading may have put others there
-        weights = tuple([(p._version, p.data_ptr()) for p in parameters])
+        if self._cache is None or self._versions is None:
+            self._versions = WeightVersions(self.model)
+        weights = self._versions.now()
         cache, dtype, device = self._cache, self._passes.dtype, self.device
         known = weights == self._cached_weights
         if cache is None or not known or cache.layout != (num_slots, dtype, device):
