@@ -20,7 +20,7 @@ from textgym_agents.policies.computing import (
     recomputable_layers,
 )
 from textgym_agents.policies.context_cache import ContextCache
-from textgym_agents.policies.decoder import head_is_last, output_head, supports_cache
+from textgym_agents.policies.decoder import cacheable_width, head_is_last, output_head
 from textgym_agents.policies.packing import (
     PASS_COST,
     PASS_COST_ELSEWHERE,
@@ -67,6 +67,7 @@ class ContextModel:
         self._precision: Precision = precision
         self._recompute = gradient_checkpointing and bool(recomputable_layers(model))
         self._cache_wanted = cache
+        self._cacheable_width = cacheable_width(model)
         self._cache_slack = cache_slack
         self._cache: ContextCache | None = None
         self._versions: WeightVersions | None = None
@@ -111,7 +112,7 @@ class ContextModel:
             Slots, int64 ``[R]``, every active one among them, and their hidden states ``[R, H]``
             and logits ``[R, V]``; meaningless in slots that are not active.
         """
-        if self._cache_wanted and supports_cache(self.model, tokens.shape[1]):
+        if self._cache_wanted and tokens.shape[1] <= self._cacheable_width:
             return self._fresh_cache(tokens).step(tokens, lengths, active)
         slots = np.flatnonzero(active)
         width = int(lengths[slots].max())
@@ -141,7 +142,7 @@ class ContextModel:
         self.check_length(width)
         shared = None
         recompute = self._recompute and torch.is_grad_enabled()
-        if supports_cache(self.model, width) and not recompute:
+        if width <= self._cacheable_width and not recompute:
             shared = share_prompts(contexts)
         starts = np.zeros(len(contexts), np.int64)
         cache = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +13,21 @@ _SURPLUS_SHARE, _LEAST_SURPLUS = 20, 128
 """Embeddings beyond the actions, one in so many of these or at least so many, may be padding."""
 
 
-def supports_cache(model: PreTrainedModel, width: int) -> bool:
-    """Whether `ContextCache` computes what the model computes on contexts up to ``width``."""
+def cacheable_width(model: PreTrainedModel) -> int:
+    """How long contexts may be for `ContextCache` to compute what the model computes; 0: never."""
     config = model.config.get_text_config(decoder=True)
     if "position_ids" not in inspect.signature(model.forward).parameters:
-        return False
+        return 0
     if getattr(config, "alibi", False) or getattr(config, "is_encoder_decoder", False):
-        return False
+        return 0
     if hasattr(config, "attention_layers"):  # GPT-Neo masks by column, in a buffer of fixed size
-        return False
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    window = getattr(config, "sliding_window", None) or width
-    return kinds <= {"full_attention", "sliding_attention"} and window >= width
+        return 0
+    if not set(getattr(config, "layer_types", None) or []) <= {
+        "full_attention",
+        "sliding_attention",
+    }:
+        return 0
+    return getattr(config, "sliding_window", None) or sys.maxsize
 
 
 def output_head(model: PreTrainedModel) -> nn.Linear:
