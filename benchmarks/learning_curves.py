@@ -2,7 +2,7 @@
 
     python benchmarks/learning_curves.py --jobs 2
 
-Each algorithm learns DataToText at level medium from the environment's reward, for the same number
+Each algorithm learns Story at level medium from the environment's reward, for the same number
 of tokens. Their held-out scores (sampled, the same validation prompts for all) are compared as they
 are then, and their scores on training prompts at the time when the fastest had finished. Beside
 them: maximum likelihood on the experts' answers for the same number of tokens, REINFORCE on a
@@ -23,7 +23,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from demo import ENV_ID, TEMPERATURES, Budget, bundled, held_out
+from demo import TEMPERATURES, Budget, bundled, held_out
 from tables import RESULTS, publish
 
 from textgym_agents.algorithms import (
@@ -44,6 +44,7 @@ from textgym_agents.loggers import read_rows
 from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.train import TrainConfig, train
 
+ENV_ID = "textgym:textgym/Story-v0"
 RATE = 4e-4
 GROUPS: dict[str, Any] = {"learning_rate": RATE, "group_size": 16}
 CLIPPED: dict[str, Any] = {"learning_rate": RATE / 2, "num_epochs": 2, "num_minibatches": 2}
@@ -92,7 +93,7 @@ def learn(name: str, steps: int, num_envs: int, seed: int, folder: Path) -> Path
 def scored(name: str, budget: Budget, seed: int, folder: Path) -> float:
     """The held-out score after learning."""
     checkpoint = learn(name, budget.steps, budget.num_envs, seed, folder)
-    return held_out(load_checkpoint_policy(checkpoint), budget).scores["score"].mean
+    return held_out(load_checkpoint_policy(checkpoint), budget, env_id=ENV_ID).scores["score"].mean
 
 
 def curve(folder: Path) -> list[tuple[float, float]]:
@@ -148,17 +149,18 @@ def row(
 
 def controls(budget: Budget) -> list[dict[str, Any]]:
     """The start, as it is and colder."""
-    rows = [row("bundled model", held_out(bundled(), budget).scores["score"], "prompts")]
-    for temperature in TEMPERATURES:
-        colder = held_out(bundled(), budget, temperature=temperature).scores["score"]
-        rows.append(row(f"bundled model, temperature {temperature}", colder, "prompts"))
+    rows = []
+    for temperature in (1.0, *TEMPERATURES):
+        name = "bundled model" if temperature == 1 else f"bundled model, temperature {temperature}"
+        result = held_out(bundled(ENV_ID), budget, env_id=ENV_ID, temperature=temperature)
+        rows.append(row(name, result.scores["score"], "prompts"))
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=150_000, help="tokens a run")
+    parser.add_argument("--steps", type=int, default=100_000, help="tokens a run")
     parser.add_argument("--num-envs", type=int, default=128)
     parser.add_argument("--episodes", type=int, default=1_024, help="held-out prompts")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
@@ -188,7 +190,7 @@ def main() -> None:
         done = f"{times[name]:.0f}", f"{timed:.3f}"
         rows.append(row(name, Estimate.of(scores), "seeds", each, *done))
     command = f"python benchmarks/learning_curves.py --seeds {args.seeds} --steps {args.steps}"
-    title = f"Algorithms on DataToText from the bundled model, {args.steps:,} tokens a run"
+    title = f"Algorithms on Story from the bundled model, {args.steps:,} tokens a run"
     publish("learning_curves", title, command, rows, args.output)
     draw(curves, args.output / "learning_curves.png")
 
