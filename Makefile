@@ -15,7 +15,7 @@ $(VENV)/installed-dev: setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	touch $@ $(VENV)/installed-agents
 
-demo: $(VENV)/installed-agents  ## Warm-start a small GPT-2, improve it by policy gradient, show that it improved.
+demo: $(VENV)/installed-agents  ## Improve the bundled GPT-2 by policy gradient, show that it improved.
 	$(BIN)/python benchmarks/demo.py
 
 test: $(VENV)/installed-dev  ## The default suite.
@@ -34,9 +34,12 @@ bench: $(VENV)/installed-dev  ## Tables of ratios under benchmarks/results/.
 	$(BIN)/python benchmarks/example_speed.py
 	$(BIN)/python benchmarks/reward_cost.py
 	$(BIN)/python benchmarks/rollout_tokens.py
+	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/processes.py
 
-curves: $(VENV)/installed-dev  ## Learning with controls over five seeds, about half an hour.
+curves: $(VENV)/installed-dev  ## Learning with controls: about three hours.
+	$(BIN)/python benchmarks/cartpole.py
+	$(BIN)/python benchmarks/task_learning.py
 	$(BIN)/python benchmarks/learning_curves.py
 
 wheel-test: $(VENV)/installed-dev  ## Install the built wheel into a clean environment and test it there.

@@ -87,7 +87,7 @@ def clipped_policy_loss(
     Returns:
         float ``[M]``, one term a step.
     """
-    ratio = (log_probs - old_log_probs.detach()).clamp(max=_LARGEST_LOG_RATIO).exp()
+    ratio = _bounded(log_probs - old_log_probs.detach()).exp()
     advantages = advantages.detach()
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
     return -torch.minimum(ratio * advantages, clipped * advantages)
@@ -143,7 +143,7 @@ def kl_estimates(log_probs: Tensor, other_log_probs: Tensor, kind: KLEstimator) 
     if kind == "k2":
         return 0.5 * log_ratio.square()
     if kind == "k3":
-        return log_ratio.clamp(max=_LARGEST_LOG_RATIO).expm1() - log_ratio
+        return _bounded(log_ratio).expm1() - log_ratio
     raise ValueError(f"unknown KL estimator {kind!r}; known: k1, k2, k3")
 
 
@@ -237,6 +237,14 @@ def clipped_weight_loss(
     Returns:
         float ``[M]``.
     """
-    change = (log_probs - old_log_probs).detach().clamp(max=_LARGEST_LOG_RATIO)
+    change = _bounded((log_probs - old_log_probs).detach())
     weight = change.exp().clamp(1 - clip_low, 1 + clip_high)
     return -weight * advantages.detach() * log_probs
+
+
+def _bounded(log_ratio: Tensor) -> Tensor:
+    """Logarithms of ratios, those that are finite at most `_LARGEST_LOG_RATIO`.
+
+    An infinite one, of an action that had probability 0, is an error for the loss to show.
+    """
+    return log_ratio.where(log_ratio.isposinf(), log_ratio.clamp(max=_LARGEST_LOG_RATIO))

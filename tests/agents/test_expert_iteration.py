@@ -102,7 +102,8 @@ def test_no_step_is_taken_where_none_is_better() -> None:
     before = [p.detach().clone() for p in policy.parameters()]
     learner = ExpertIteration(policy, ExpertIterationConfig(group_size=4))
     equal = batch(policy, [0.5] * 8)
-    assert learner.update(equal) == {"kept": 0.0, "learning_rate": 1e-3}
+    metrics = learner.update(equal)
+    assert metrics == {"kept": 0.0, "loss": 0.0, "grad_norm": 0.0, "learning_rate": 1e-3}
     assert all(torch.equal(p, b) for p, b in zip(policy.parameters(), before, strict=True))
     with pytest.raises(ValueError, match="none is better"):
         learner.gradients(equal)
