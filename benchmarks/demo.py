@@ -2,10 +2,10 @@
 
     python benchmarks/demo.py --output runs/demo
 
-The task is textgym/DataToText-v0: a few facts, to be written up so that each is stated and nothing
-else. The reward is the environment's own. All is measured on prompts of the validation split,
-which learning has not seen. Sampling colder raises a likelihood model's score for nothing, so the
-bundled model is also shown at lower temperatures.
+The task is textgym/Story-v0: an opening, to be continued with given words in a given mood. The
+reward is the environment's own. All is measured on prompts of the validation split, which learning
+has not seen. Sampling colder raises a likelihood model's score for nothing, so the bundled model is
+also shown at lower temperatures.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from textgym_agents.policies import Policy, Sampling
 from textgym_agents.policies.construction import PolicyConfig, build_policy, describe_policy
 from textgym_agents.train import TrainConfig, train
 
-ENV_ID = "textgym:textgym/DataToText-v0"
+ENV_ID = "textgym:textgym/Story-v0"
 TEMPERATURES = (0.4, 0.6, 0.8)
 
 
@@ -66,23 +66,18 @@ def policy_gradient(budget: Budget, output: Path, seed: int) -> Policy:
     return load_checkpoint_policy(train(config, algorithm).checkpoint)
 
 
-def bundled(env_id: str = ENV_ID) -> Policy:
+def bundled() -> Policy:
     """The model that learning starts from."""
-    envs = gym.make_vec(env_id, num_envs=1)
+    envs = gym.make_vec(ENV_ID, num_envs=1)
     return build_policy(describe_policy(PolicyConfig(), envs))
 
 
 def held_out(
-    policy: Policy,
-    budget: Budget,
-    *,
-    env_id: str = ENV_ID,
-    temperature: float = 1.0,
-    greedy: bool = False,
+    policy: Policy, budget: Budget, *, temperature: float = 1.0, greedy: bool = False
 ) -> EvaluationResult:
     """Score answers to validation prompts; the same prompts for every policy."""
     policy.sampling = Sampling(temperature=temperature)
-    envs = gym.make_vec(env_id, num_envs=64, split="validation", mask_in_info=False)
+    envs = gym.make_vec(ENV_ID, num_envs=64, split="validation", mask_in_info=False)
     return evaluate(envs, policy, num_episodes=budget.held_out, seed=1, deterministic=greedy)
 
 
@@ -100,7 +95,7 @@ def row(name: str, how: str, result: EvaluationResult) -> dict[str, Any]:
 def show_texts(before: EvaluationResult, after: EvaluationResult, count: int = 4) -> None:
     """Sampled answers to the same prompts, before and after."""
     for old, new in list(zip(before.episodes, after.episodes, strict=True))[:count]:
-        print(f"\n    facts: {old.info['prompt'].strip()}")
+        print(f"\n   prompt: {old.info['prompt'].strip()}")
         print(f"reference: {new.info['references'][0]}")
         print(f"   before: {old.info['text']}   [{old.info['score']:.2f}]")
         print(f"    after: {new.info['text']}   [{new.info['score']:.2f}]")

@@ -23,7 +23,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from demo import TEMPERATURES, Budget, bundled, held_out
+from demo import ENV_ID, TEMPERATURES, Budget, bundled, held_out
 from tables import RESULTS, publish
 
 from textgym_agents.algorithms import (
@@ -44,7 +44,6 @@ from textgym_agents.loggers import read_rows
 from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.train import TrainConfig, train
 
-ENV_ID = "textgym:textgym/Story-v0"
 RATE = 4e-4
 GROUPS: dict[str, Any] = {"learning_rate": RATE, "group_size": 16}
 CLIPPED: dict[str, Any] = {"learning_rate": RATE / 2, "num_epochs": 2, "num_minibatches": 2}
@@ -93,7 +92,7 @@ def learn(name: str, steps: int, num_envs: int, seed: int, folder: Path) -> Path
 def scored(name: str, budget: Budget, seed: int, folder: Path) -> float:
     """The held-out score after learning."""
     checkpoint = learn(name, budget.steps, budget.num_envs, seed, folder)
-    return held_out(load_checkpoint_policy(checkpoint), budget, env_id=ENV_ID).scores["score"].mean
+    return held_out(load_checkpoint_policy(checkpoint), budget).scores["score"].mean
 
 
 def curve(folder: Path) -> list[tuple[float, float]]:
@@ -152,7 +151,7 @@ def controls(budget: Budget) -> list[dict[str, Any]]:
     rows = []
     for temperature in (1.0, *TEMPERATURES):
         name = "bundled model" if temperature == 1 else f"bundled model, temperature {temperature}"
-        result = held_out(bundled(ENV_ID), budget, env_id=ENV_ID, temperature=temperature)
+        result = held_out(bundled(), budget, temperature=temperature)
         rows.append(row(name, result.scores["score"], "prompts"))
     return rows
 
