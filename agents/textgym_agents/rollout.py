@@ -339,12 +339,13 @@ def _action_masks(observations: Observations, infos: dict[str, Any]) -> _BoolArr
     if masks is None:
         return None
     masks = np.asarray(masks)
+    if masks.dtype != object and (present is None or np.all(present)):
+        return masks.astype(np.bool_)
     present = np.ones(len(masks), np.bool_) if present is None else np.asarray(present, np.bool_)
-    if masks.dtype == object:
-        rows = [np.concatenate(mask) for mask in masks[present]]
-        masks = np.ones((len(masks), len(rows[0])))
-        masks[present] = rows
-    return masks.astype(np.bool_) | ~present[:, None]
+    rows = [np.concatenate(mask, axis=None) for mask in masks[present]]
+    full = np.ones((len(masks), len(rows[0])), np.bool_)
+    full[present] = rows
+    return full
 
 
 def _replace_rows(observations: Any, final: Sequence[Any], rows: _BoolArray) -> Any:

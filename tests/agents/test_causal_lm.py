@@ -14,8 +14,9 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
+from tests.agents import texts
 from textgym_agents.algorithms import Reinforce, ReinforceConfig
 from textgym_agents.policies import Contexts, Episode, Sampling, head, packing
 from textgym_agents.policies.causal_lm import CausalLMPolicy
@@ -90,19 +91,7 @@ def gpt2() -> PreTrainedModel:
 
 def llama() -> PreTrainedModel:
     """Embeddings padded beyond the vocabulary, as many published models have."""
-    torch.manual_seed(1)
-    config = LlamaConfig(
-        vocab_size=32,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=WIDTH,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    return LlamaForCausalLM(config)
+    return texts.llama(32, WIDTH)
 
 
 MODELS = pytest.mark.parametrize("make_model", [gpt2, llama])
@@ -212,7 +201,7 @@ def grouped(seed: int, lengths: tuple[int, ...] = (5, 1, 3)) -> list[Episode]:
 def test_shared_prompts_change_neither_numbers_nor_gradients(
     make_model: Any, lengths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(packing.PASS_COST, "cpu", 1)  # Several chunks of different lengths.
+    monkeypatch.setitem(packing._PASS_COST, "cpu", 1)  # Several chunks of different lengths.
     policy = sharpened(CausalLMPolicy(make_model(), PAD, sampling=SAMPLING))
     episodes = grouped(0, lengths)
     weight = torch.linspace(-1, 1, sum(episode.num_steps for episode in episodes))

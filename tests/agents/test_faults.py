@@ -142,24 +142,24 @@ def registered() -> Any:
 def test_a_fault_is_told_and_the_last_checkpoint_goes_on(
     how: str, error: type[Exception], message: str, tmp_path: Path
 ) -> None:
-    def config(how: str, **kwargs: Any) -> TrainConfig:
+    def config(resume: bool) -> TrainConfig:
         return TrainConfig(
             env_id="Fragile-v0",
             env_kwargs={"how": how},
             output=tmp_path / how,
-            total_steps=200,
+            total_steps=120,
             num_envs=2,
             policy=PolicyConfig(hidden_sizes=(8,)),
             checkpoint_interval=2,
+            resume=resume,
             tensorboard=False,
             progress=False,
-            **kwargs,
         )
 
     with pytest.raises(error, match=message):
-        train(config(how), ReinforceConfig())
+        train(config(resume=False), ReinforceConfig())
     checkpoint = find_checkpoint(tmp_path / how)
-    state = read_state(checkpoint)
-    assert state.iteration >= 2
+    assert read_state(checkpoint).iteration >= 2
     for name, tensor in load_checkpoint_policy(checkpoint).state_dict().items():
         assert math.isfinite(float(tensor.sum())), name
+    assert train(config(resume=True), ReinforceConfig()).steps >= 120

@@ -16,8 +16,6 @@ from transformers import (
     Gemma2Config,
     GPTNeoConfig,
     GPTNeoXConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
     MambaConfig,
     MistralConfig,
     OPTConfig,
@@ -26,6 +24,7 @@ from transformers import (
     Qwen3Config,
 )
 
+from tests.agents import texts
 from textgym_agents.policies.causal_lm import CausalLMPolicy
 from textgym_agents.policies.decoder import cacheable_width
 from textgym_agents.policies.models import small_gpt2
@@ -38,19 +37,7 @@ def gpt2() -> PreTrainedModel:
 
 
 def llama() -> PreTrainedModel:
-    torch.manual_seed(2)
-    config = LlamaConfig(
-        vocab_size=VOCAB,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=WIDTH,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    return LlamaForCausalLM(config).eval()
+    return texts.llama(VOCAB, WIDTH, seed=2).eval()
 
 
 MODELS = pytest.mark.parametrize("make_model", [gpt2, llama])

@@ -20,16 +20,16 @@ def gpt2(**sizes: int) -> PreTrainedModel:
     return small_gpt2(VOCAB, **{"layers": 2, "heads": 2, "width": 16, **sizes}, max_positions=WIDTH)
 
 
-def llama() -> PreTrainedModel:
-    torch.manual_seed(1)
+def llama(vocab: int = VOCAB, width: int = WIDTH, seed: int = 1) -> PreTrainedModel:
+    torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=VOCAB,
+        vocab_size=vocab,
         hidden_size=16,
         intermediate_size=24,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=WIDTH,
+        max_position_embeddings=width,
         bos_token_id=None,
         eos_token_id=None,
     )

@@ -22,12 +22,11 @@ from textgym_agents.policies.computing import (
 from textgym_agents.policies.context_cache import ContextCache
 from textgym_agents.policies.decoder import cacheable_width, head_is_last, output_head
 from textgym_agents.policies.packing import (
-    PASS_COST,
-    PASS_COST_ELSEWHERE,
     PromptCache,
     SharedPrompts,
     following_mask,
     padded,
+    pass_cost,
     share_prompts,
     tight_chunks,
 )
@@ -149,8 +148,8 @@ class ContextModel:
         if shared is not None:
             cache = self._prompt_cache(shared)
             starts = np.array([len(shared.prompts[source]) for source in shared.source])
-        cost = PASS_COST.get(self.device.type, PASS_COST_ELSEWHERE)
-        chunks = tight_chunks(np.array([len(c.tokens) for c in contexts]) - starts, cost)
+        sizes = np.array([len(context.tokens) for context in contexts]) - starts
+        chunks = tight_chunks(sizes, pass_cost(self.device))
         for chunk in chunks:
             ids = padded([contexts[i].tokens[starts[i] :] for i in chunk])
             at = [contexts[i].lengths - 1 - starts[i] for i in chunk]

@@ -19,11 +19,11 @@ from textgym_agents.policies.base import Contexts, Evaluation
 
 _IntArray = NDArray[np.int64]
 
-PASS_COST = {"cpu": 48}
-"""What a forward and backward pass costs besides its positions, in positions, by device: measured
-on a core, 26 to 57 for GPT-2s of 1 to 90 million parameters. Others run wide passes best."""
+_PASS_COST = {"cpu": 48}
+"""By device, measured: 26 to 57 on a core, for GPT-2s of 1 to 90 million parameters."""
 
-PASS_COST_ELSEWHERE = 4096
+_PASS_COST_ELSEWHERE = 4096
+"""Accelerators are not measured; they run wide passes best."""
 
 _WORTHWHILE = 1.25
 """Sharing must save a fifth of all tokens: it needs a second forward pass."""
@@ -66,23 +66,28 @@ def share_prompts(contexts: Sequence[Contexts]) -> SharedPrompts | None:
     return SharedPrompts(prompts, source) if total > _WORTHWHILE * (total - saved) else None
 
 
-def tight_chunks(sizes: Sequence[int] | _IntArray, pass_cost: int) -> list[list[int]]:
+def pass_cost(device: torch.device) -> int:
+    """What a forward and backward pass costs besides its positions, in positions."""
+    return _PASS_COST.get(device.type, _PASS_COST_ELSEWHERE)
+
+
+def tight_chunks(sizes: Sequence[int] | _IntArray, cost: int) -> list[list[int]]:
     """Split sequences into the right-padded batches that cost least, by dynamic programming.
 
     Args:
         sizes: The sequences' lengths, 1 or more each.
-        pass_cost: What a further batch costs, in positions.
+        cost: What a further batch costs, in positions.
 
     Returns:
         Indices into ``sizes``, each exactly once, shortest first. The positions of all batches,
-        padding included, and ``pass_cost`` for each are as few as can be.
+        padding included, and ``cost`` for each are as few as can be.
     """
     sizes = np.asarray(sizes)
     lengths, counts = np.unique(sizes, return_counts=True)
     ends = np.append(0, np.cumsum(counts))  # Of the sequences up to each length, in order.
-    least, begins = np.zeros(len(ends), np.int64), np.zeros(len(ends), np.int64)
+    least, begins = np.zeros((2, len(ends)), np.int64)
     for end, length in enumerate(lengths, start=1):
-        costs = least[:end] + (ends[end] - ends[:end]) * length + pass_cost
+        costs = least[:end] + (ends[end] - ends[:end]) * length + cost
         begins[end] = costs.argmin()
         least[end] = costs[begins[end]]
     order = np.argsort(sizes, kind="stable")
