@@ -1,9 +1,10 @@
 """A training step of GRPO beside TRL's `GRPOTrainer`: seconds, tokens a second, and memory.
 
-Both contenders train the same model (random weights) on the same prompts with the same loss,
-group size, clipping, AdamW and reward, in the same precision with as many threads. A step is a
-rollout, its reward, one forward and backward pass, and one optimizer step. TRL has no reference
-model and no gradient checkpointing here, logs and saves nothing, and is asked for no second pass.
+Both contenders train the same model (GPT-2 as transformers configures it, random weights) on the
+same prompts with the same loss, group size, clipping, AdamW and reward, in the same precision with
+as many threads. A step is a rollout, its reward, one forward and backward pass, and one optimizer
+step. TRL has no reference model and no gradient checkpointing here, logs and saves nothing, and is
+asked for no second pass.
 
 How long texts get is the model's doing: its head has a bias on the logit of EOS, so that each token
 ends its text with the same probability in both contenders, none (fixed lengths, the limit) or four
@@ -164,6 +165,7 @@ def language_model(case: Case) -> Any:
         heads=case.heads,
         width=case.width,
         max_positions=case.prompt_tokens + case.new_tokens,
+        activation="gelu_new",
     )
     head = output_head(model)
     with torch.no_grad():

@@ -63,8 +63,8 @@ class CausalLMPolicy(Policy):
             False: all values are 0.
         critic: Gives the values instead; see `critic.Critic`.
         cache: Keep keys and values between calls of `act`.
-        cache_slack: Buffer columns beyond the longest context: more move the buffers less often
-            and take more memory.
+        cache_slack: Buffer columns beyond the longest context so far: more move the buffers less
+            often, but all are read at each step.
         precision: Of matrix products; keys and values are kept in it. Weights, log-probabilities
             and values are float32 in any case.
         gradient_checkpointing: Keep less for the backward pass, and compute it again there;
@@ -84,7 +84,7 @@ class CausalLMPolicy(Policy):
         sampling: Sampling | None = None,
         value_head: bool = True,
         cache: bool = True,
-        cache_slack: int = 32,
+        cache_slack: int = 16,
         critic: Critic | None = None,
         precision: Precision = "fp32",
         gradient_checkpointing: bool = False,

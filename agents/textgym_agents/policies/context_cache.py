@@ -44,7 +44,7 @@ class ContextCache:
         num_layers: Decoder layers.
         num_slots: ``N``.
         width: The longest context.
-        slack: Columns beyond ``width``; more mean fewer moves of the buffers.
+        slack: Columns beyond the longest context so far; more mean fewer moves of the buffers.
         dtype: The model's floating-point type.
         device: The model's device.
     """
@@ -64,7 +64,7 @@ class ContextCache:
         self._device = device
         self._slack = max(slack, 1)
         self._width = width
-        self._buffer = KeyValueBuffer(num_layers, num_slots, width + self._slack, dtype, device)
+        self._buffer = KeyValueBuffer(num_layers, num_slots, self._slack, dtype, device)
         self._tokens = np.zeros((num_slots, width), np.int64)
         self._lengths = np.zeros(num_slots, np.int64)
         self._columns = np.zeros((num_slots, width), np.int64)
@@ -151,9 +151,7 @@ class ContextCache:
         if full or shrink or (active & ~has_row).any():
             slots = np.flatnonzero((has_row & ~idle) | active)
             head = max(int(self._lengths[slots].max()), prompt - grown)
-            needed = head + grown + 1
-            enough = needed <= buffer.num_columns
-            self._relayout(slots, head, buffer.num_columns if enough else needed + self._slack)
+            self._relayout(slots, head, head + grown + self._slack)
 
     def _relayout(self, slots: _IntArray, head: int, num_columns: int) -> None:
         lengths = self._lengths[slots]
@@ -235,11 +233,9 @@ class ContextCache:
         inputs = np.zeros((2, len(self._slots), 1), np.int64)
         inputs[0, rows, 0], inputs[1, rows, 0] = tokens, last
         ids, positions = self._index(inputs)
-        cached = slots[last > 0]
-        start = int(self._columns[cached, 0].min(initial=column))
         buffer.bias[:, column] = 0.0
-        mask = buffer.bias[:, None, None, start : column + 1]
-        cache = buffer.plan(Write(column=column, attend_from=start))
+        mask = buffer.bias[:, None, None]
+        cache = buffer.plan(Write(column=column, attend_from=0, attend_to=buffer.num_columns))
         hidden, logits = self._forward(ids, positions, mask, cache, None)
         if len(slots) < len(self._slots):
             inactive = np.ones(len(self._slots), np.bool_)

@@ -20,7 +20,13 @@ from textgym_agents.policies.computing import (
     recomputable_layers,
 )
 from textgym_agents.policies.context_cache import ContextCache
-from textgym_agents.policies.decoder import cacheable_width, head_is_last, output_head
+from textgym_agents.policies.decoder import (
+    cacheable_width,
+    fuse_activations,
+    head_is_last,
+    output_head,
+)
+from textgym_agents.policies.gpt2 import GPT2Weights, is_plain_gpt2
 from textgym_agents.policies.packing import (
     PromptCache,
     SharedPrompts,
@@ -39,9 +45,9 @@ class ContextModel:
     """What a policy and its critic compute of contexts with a decoder.
 
     Args:
-        model: A transformers decoder with a linear head.
+        model: A transformers decoder with a linear head; see `fuse_activations`.
         cache: Keep keys and values between calls of `last_tokens`; see `CausalLMPolicy`.
-        cache_slack: Buffer columns beyond the longest context.
+        cache_slack: Buffer columns beyond the longest context so far.
         precision: Of matrix products, keys and values.
         gradient_checkpointing: Compute layers again in the backward pass.
 
@@ -54,12 +60,12 @@ class ContextModel:
         model: PreTrainedModel,
         *,
         cache: bool = True,
-        cache_slack: int = 32,
+        cache_slack: int = 16,
         precision: Precision = "fp32",
         gradient_checkpointing: bool = False,
     ) -> None:
         config = model.config.get_text_config(decoder=True)
-        self.model = model
+        self.model = fuse_activations(model)
         self.hidden_size = int(output_head(model).weight.shape[-1])
         self._num_layers = int(config.num_hidden_layers)
         self._max_positions = getattr(config, "max_position_embeddings", None)
@@ -69,12 +75,14 @@ class ContextModel:
         self._cacheable_width = cacheable_width(model)
         self._cache_slack = cache_slack
         self._cache: ContextCache | None = None
+        self._gpt2: GPT2Weights | None = None
         self._versions: WeightVersions | None = None
         self._cached_weights: Versions = ()
         self._head_is_last: bool | None = None
 
     def __getstate__(self) -> dict[str, Any]:  # copies begin without keys and values
-        return {**self.__dict__, "_cache": None, "_versions": None, "_cached_weights": ()}
+        nothing = {"_cache": None, "_gpt2": None, "_versions": None, "_cached_weights": ()}
+        return self.__dict__ | nothing
 
     @property
     def device(self) -> torch.device:
@@ -95,7 +103,7 @@ class ContextModel:
 
     def clear_cache(self) -> None:
         """Forget all keys and values, and free their memory."""
-        self._cache = None
+        self._cache = self._gpt2 = None
 
     def last_tokens(
         self, tokens: _IntArray, lengths: _IntArray, active: NDArray[np.bool_]
@@ -211,7 +219,7 @@ class ContextModel:
         cache, dtype = self._cache, self.compute_dtype
         if cache is None or cache.layout != (*tokens.shape, dtype, self.device):
             cache = self._cache = ContextCache(
-                self._step,
+                self._next,
                 num_layers=self._num_layers,
                 num_slots=tokens.shape[0],
                 width=tokens.shape[1],
@@ -221,8 +229,18 @@ class ContextModel:
             )
         elif weights != self._cached_weights:
             cache.clear()
+            self._gpt2 = None
+        if self._gpt2 is None and is_plain_gpt2(self.model):
+            self._gpt2 = GPT2Weights(self.model, dtype)
         self._cached_weights = weights
         return cache
+
+    def _next(
+        self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Cache, select: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """What the cache calls."""
+        forward = self._step if self._gpt2 is None else self._gpt2.forward
+        return forward(ids, positions, mask, cache, select)
 
     def _step(
         self,

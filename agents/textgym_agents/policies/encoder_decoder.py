@@ -18,6 +18,7 @@ from textgym_agents.policies.computing import (
     computing,
     recomputable_layers,
 )
+from textgym_agents.policies.decoder import fuse_activations
 from textgym_agents.policies.decoder_positions import position_kind, positions_given
 from textgym_agents.policies.packing import padded
 from textgym_agents.policies.seq2seq_cache import Layers
@@ -29,7 +30,7 @@ class EncoderDecoder:
     """Encodes prompts and decodes responses, with logits where they are asked for.
 
     Args:
-        model: A transformers encoder-decoder with a language-model head.
+        model: A transformers encoder-decoder with a language-model head; see `fuse_activations`.
         num_actions: How many of the logits count, ``V``.
         precision: Of matrix products.
         recompute: Keep layers' inputs alone for the backward pass.
@@ -59,7 +60,7 @@ class EncoderDecoder:
                 f"{type(model).__name__} has no encoder; use CausalLMPolicy (policy causal_lm), "
                 "or load a model with load_seq2seq_lm"
             )
-        self._model, self._num_actions = model, num_actions
+        self._model, self._num_actions = fuse_activations(model), num_actions
         self._precision, self._recompute = precision, recompute
         if recompute:
             recomputable_layers(model)

@@ -28,6 +28,7 @@ def small_gpt2(
     width: int = 256,
     max_positions: int = 256,
     seed: int = 0,
+    activation: str = "gelu_pytorch_tanh",
 ) -> PreTrainedModel:
     """A GPT-2 with random weights and without dropout.
 
@@ -38,6 +39,7 @@ def small_gpt2(
         width: Size of the hidden states.
         max_positions: The longest context.
         seed: Of the weights, which depend on it and the sizes alone.
+        activation: In the layers: a name of transformers'; by default GPT-2's own function, fused.
 
     Returns:
         The model, on the CPU.
@@ -51,7 +53,7 @@ def small_gpt2(
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
-        activation_function="gelu_pytorch_tanh",  # GPT-2's own function, fused
+        activation_function=activation,
         bos_token_id=None,
         eos_token_id=None,
     )

@@ -64,8 +64,8 @@ class Seq2SeqPolicy(Policy):
         value_head: Add a linear value head (weights start at 0) on the decoder's last hidden
             state; False: all values are 0.
         cache: Keep what was computed between calls of `act`.
-        cache_slack: Buffer columns beyond the longest response: more move the buffers less often
-            and take more memory.
+        cache_slack: Buffer columns beyond the longest response so far: more move the buffers less
+            often, but all are read at each step.
         precision: Of matrix products: as the weights are (``fp32``), or ``bf16``.
         gradient_checkpointing: `evaluate` keeps each layer's input alone for the backward pass
             and computes the layer again there: less memory, a third more time.
@@ -85,7 +85,7 @@ class Seq2SeqPolicy(Policy):
         sampling: Sampling | None = None,
         value_head: bool = True,
         cache: bool = True,
-        cache_slack: int = 32,
+        cache_slack: int = 16,
         precision: Precision = "fp32",
         gradient_checkpointing: bool = False,
     ) -> None:
