@@ -16,7 +16,7 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -284,7 +284,7 @@ def divide(episodes: Sequence[Episode], count: int) -> list[list[Episode]]:
         begin = end - episode.num_steps
         for share, low, high in zip(shares, bounds, bounds[1:], strict=False):
             if (first := max(low, begin)) < (last := min(high, end)):
-                share.append(_cut(episode, slice(first - begin, last - begin)))
+                share.append(episode.some_steps(slice(first - begin, last - begin)))
     return shares
 
 
@@ -292,23 +292,6 @@ def _size(episode: Episode) -> int:
     """What evaluating an episode costs: its tokens, or steps."""
     observations = episode.observations
     return len(observations.tokens) if isinstance(observations, Contexts) else episode.num_steps
-
-
-def _cut(episode: Episode, steps: slice) -> Episode:
-    """Some steps of an episode whose observations are arrays."""
-    seen: Any = episode.observations
-    masks = episode.action_masks
-    return replace(
-        episode,
-        observations={k: v[steps] for k, v in seen.items()}
-        if isinstance(seen, dict)
-        else seen[steps],
-        actions=episode.actions[steps],
-        log_probs=episode.log_probs[steps],
-        values=episode.values[steps],
-        rewards=episode.rewards[steps],
-        action_masks=masks if masks is None or masks.ndim == 1 else masks[steps],
-    )
 
 
 def _joined(columns: Sequence[Tensor], counts: Sequence[int], index: int) -> list[Tensor]:

@@ -176,17 +176,14 @@ class _Rollout:
         done: _BoolArray,
     ) -> None:
         ordinal = len(self._done[slot])
-        actions, log_probs, values, rewards = self._history.finish(slot)
+        history: dict[str, Any] = self._history.finish(slot)
         replaced = self._same_step and bool(done[slot])
         infos = self.infos.get("final_info", {}) if replaced else self.infos
         episode = Episode(
             slot=slot,
             group=int(self._groups[slot]) * self._quota + ordinal,
             observations=self._store.finish(slot),
-            actions=actions,
-            log_probs=log_probs,
-            values=values,
-            rewards=rewards,
+            **history,
             action_masks=self._masks.finish(slot),
             terminated=bool(terminated[slot]),
             truncated=bool(truncated[slot]),
@@ -212,47 +209,39 @@ class _Rollout:
 
 
 class _History:
-    """Actions, log-probabilities, values and rewards of all slots, one row a step."""
+    """What an `Episode` has a number of for each step, of all slots, one row a step."""
 
     def __init__(self, num_envs: int, capacity: int = 128) -> None:
-        self._actions: NDArray[Any] = np.zeros((capacity, num_envs), np.int64)
-        self._log_probs = np.zeros((capacity, num_envs), np.float32)
-        self._values = np.zeros((capacity, num_envs), np.float32)
-        self._rewards = np.zeros((capacity, num_envs), np.float64)
+        self._arrays: dict[str, NDArray[Any]] = {}
+        self._capacity = capacity
         self._lengths = np.zeros(num_envs, np.int64)
         self._slots = np.arange(num_envs)
 
     def add(self, chosen: Actions, rewards: NDArray[np.float64], active: _BoolArray) -> None:
-        if self._actions.shape[2:] != chosen.actions.shape[1:]:  # rows of numbers
-            rows = (*self._actions.shape[:2], *chosen.actions.shape[1:])
-            self._actions = np.zeros(rows, chosen.actions.dtype)
-        if self._lengths.max() == len(self._actions):
-            self._grow()
-        # Inactive slots write where their next step will overwrite it.
-        at = (self._lengths, self._slots)
-        self._actions[at] = chosen.actions
-        self._log_probs[at] = chosen.log_probs
-        self._values[at] = chosen.values
-        self._rewards[at] = rewards
+        new = {
+            "actions": chosen.actions,
+            "log_probs": np.asarray(chosen.log_probs, np.float32),
+            "values": np.asarray(chosen.values, np.float32),
+            "rewards": rewards,
+        }
+        if chosen.kept is not None:
+            new["kept"] = chosen.kept
+        if self._lengths.max() == self._capacity:
+            self._capacity *= 2
+            for name, array in self._arrays.items():
+                self._arrays[name] = np.concatenate([array, np.zeros_like(array)])
+        for name, row in new.items():
+            if name not in self._arrays:
+                self._arrays[name] = np.zeros((self._capacity, *row.shape), row.dtype)
+            # Inactive slots write where their next step will overwrite it.
+            self._arrays[name][self._lengths, self._slots] = row
         self._lengths += active
 
-    def _grow(self) -> None:
-        for name in ("_actions", "_log_probs", "_values", "_rewards"):
-            array = getattr(self, name)
-            setattr(self, name, np.concatenate([array, np.zeros_like(array)]))
-
-    def finish(
-        self, slot: int
-    ) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
-        """The slot's arrays ``[T]`` (actions ``[T, *action]``), and a fresh start for it."""
+    def finish(self, slot: int) -> dict[str, NDArray[Any]]:
+        """The slot's arrays ``[T]`` (actions ``[T, *action]``) by name; it starts afresh."""
         length = int(self._lengths[slot])
         self._lengths[slot] = 0
-        return (
-            self._actions[:length, slot].copy(),
-            self._log_probs[:length, slot].copy(),
-            self._values[:length, slot].copy(),
-            self._rewards[:length, slot].copy(),
-        )
+        return {name: array[:length, slot].copy() for name, array in self._arrays.items()}
 
 
 class _MaskRecord:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from tests.agents import texts
+from textgym.tokenizers import SymbolTokenizer
 from textgym_agents.algorithms import Reinforce, ReinforceConfig
 from textgym_agents.policies import Contexts, Episode, Sampling, head, packing
 from textgym_agents.policies.causal_lm import CausalLMPolicy
@@ -127,6 +128,36 @@ def test_evaluate_agrees_with_act(make_model: Any, as_dict: bool, sampling: Samp
         evaluated = getattr(evaluation, name).detach().numpy()
         np.testing.assert_allclose(evaluated, collected, atol=1e-5, rtol=0)
     assert np.concatenate([e.values for e in episodes]).std() > 0.01
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [Sampling(top_p=0.9, epsilon=0.1), Sampling(min_p=0.1), Sampling(top_p=0.7)],
+    ids=str,
+)
+def test_rounding_moves_nothing_over_the_edge_of_a_filter(sampling: Sampling) -> None:
+    """Of many actions, some are within rounding of it at one step in a thousand."""
+    envs = gym.make_vec(
+        "textgym:textgym/Text-v0",
+        64,
+        task=[{"prompt": "a", "reference": "a"}],
+        tokenizer=SymbolTokenizer(["a", *(f"w{i}" for i in range(3000))]),
+        reward=lambda *_: 0.0,
+        max_prompt_tokens=2,
+        max_new_tokens=100,
+    )
+    vocab = int(envs.single_action_space.n)
+    model = small_gpt2(vocab, layers=2, heads=2, width=32, max_positions=WIDTH * 6)
+    policy = sharpened(CausalLMPolicy.from_env(envs, model, sampling=sampling))
+    generator = torch.Generator().manual_seed(0)
+    episodes = collect(
+        envs, policy, seeds=range(64), steps_per_env=80, episodes_per_env=1, generator=generator
+    )
+    with torch.no_grad():
+        again = policy.evaluate(episodes).log_probs.numpy()
+    collected = np.concatenate([episode.log_probs for episode in episodes])
+    assert len(collected) == 64 * 80
+    np.testing.assert_allclose(again, collected, atol=1e-5, rtol=0)
 
 
 @MODELS

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.agents.texts import act_along, episodes, gpt2, llama, lm_policy, move
+from tests.agents.texts import act_along, bart, episodes, gpt2, llama, lm_policy, move, t5
 from textgym_agents.algorithms import Reinforce, ReinforceConfig
 from textgym_agents.policies import Contexts, Episode
 from textgym_agents.policies.assembly import reassemble
@@ -19,6 +19,7 @@ from textgym_agents.rollout import collect
 from textgym_agents.runs.environments import make_envs
 
 MODELS = pytest.mark.parametrize("make_model", [gpt2, llama])
+ALL_MODELS = pytest.mark.parametrize("make_model", [gpt2, llama, t5, bart])
 SEPARATE: dict[str, Any] = {"critic": "separate"}
 
 
@@ -30,7 +31,7 @@ def policy_weights(policy: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {n: p.detach().clone() for n, p in policy.named_parameters() if n.startswith("model.")}
 
 
-@MODELS
+@ALL_MODELS
 @pytest.mark.parametrize("rank", [0, 2])
 def test_acting_gives_the_values_that_evaluating_does(make_model: Any, rank: int) -> None:
     policy, batch = lm_policy(make_model(), rank=rank, **SEPARATE), episodes()
@@ -57,8 +58,9 @@ def test_values_are_a_plain_forward_of_its_trunk(make_model: Any) -> None:
     torch.testing.assert_close(values, torch.cat(expected), atol=1e-5, rtol=0)
 
 
-def test_it_begins_as_a_copy_that_says_0() -> None:
-    policy = lm_policy(moved=0.0, **SEPARATE)
+@ALL_MODELS
+def test_it_begins_as_a_copy_that_says_0(make_model: Any) -> None:
+    policy = lm_policy(make_model(), moved=0.0, **SEPARATE)
     critic = policy.critic
     assert critic is not None and policy.value_head is None
     assert not policy.evaluate(episodes()).values.any()
@@ -78,8 +80,9 @@ def test_below_adapters_both_have_the_same_weights_in_memory() -> None:
     assert all(".lora_" in name or name == "lm_head.weight" for name in own)
 
 
-def test_each_loss_reaches_its_own_model_alone() -> None:
-    policy, batch = lm_policy(**SEPARATE), episodes()
+@ALL_MODELS
+def test_each_loss_reaches_its_own_model_alone(make_model: Any) -> None:
+    policy, batch = lm_policy(make_model(), **SEPARATE), episodes()
     for part, other in (("log_probs", "critic."), ("values", "model.")):
         policy.zero_grad()
         getattr(policy.evaluate(batch), part).sum().backward()
@@ -169,11 +172,12 @@ def test_a_warm_start_keeps_it_or_makes_one() -> None:
     assert torch.equal(trunk, shared.model.transformer.wte.weight)
 
 
-def test_files_hold_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["causal_lm", "seq2seq"])
+def test_files_hold_it(kind: Any, tmp_path: Path) -> None:
     from textgym_agents.policies.weights import load_policy, save_policy
 
     envs = make_envs("textgym:textgym/Tiny-v0", 1)
-    config = PolicyConfig(kind="causal_lm", layers=1, heads=2, width=16, critic="separate")
+    config = PolicyConfig(kind=kind, layers=1, heads=2, width=16, critic="separate")
     description = describe_policy(config, envs)
     envs.close()
     policy = build_policy(description)

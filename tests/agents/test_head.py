@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ from torch.testing import assert_close
 from textgym_agents.policies import head
 from textgym_agents.policies.decoder import head_is_last
 from textgym_agents.policies.models import small_gpt2
-from textgym_agents.policies.sampling import Sampling, entropy, gather, process_logits
+from textgym_agents.policies.sampling import Sampling, draw, entropy, gather, process_logits
 
 STEPS, WIDTH, ROWS, ACTIONS = 23, 5, 13, 11
 
@@ -66,6 +68,53 @@ def test_values_and_gradients_are_those_of_the_table(
         mine, expected = (torch.autograd.grad(s, leaves, retain_graph=True) for s in sums)
         for a, b in zip(mine, expected, strict=True):
             assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+OTHERS = [
+    Sampling(top_k=3, temperature=0.7),
+    Sampling(top_p=0.6, min_p=0.05),
+    Sampling(epsilon=0.3),
+    Sampling(temperature=1.5, top_p=0.8, epsilon=0.1),
+]
+
+
+@pytest.mark.parametrize("kind", ["none", "shared", "each"])
+@pytest.mark.parametrize("sampling", OTHERS, ids=str)
+def test_any_sampling_is_that_of_the_table(
+    kind: str, sampling: Sampling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden, weight, bias, _ = inputs(torch.float64)
+    leaves, mask = [hidden, weight, bias], masks(kind)
+    logits = nn.functional.linear(hidden, weight, bias)[:, :ACTIONS]
+    generator = torch.Generator().manual_seed(3)
+    actions, old, kept = draw(logits.detach() + 0.3, sampling, mask, generator)
+    table = process_logits(logits, sampling, mask, actions, old, kept)
+    sizes: list[int] = []
+
+    def counted(part: Tensor, *arguments: Any) -> Tensor:
+        sizes.append(len(part))
+        return process_logits(part, *arguments)
+
+    monkeypatch.setattr(head, "process_logits", counted)
+    ours = head.sampled_log_probs(
+        hidden,
+        weight,
+        bias,
+        actions,
+        num_actions=ACTIONS,
+        sampling=sampling,
+        mask=mask,
+        old_log_probs=old,
+        kept=kept,
+    )
+    theirs = gather(table, actions), entropy(table)
+    for mine, expected in zip(ours, theirs, strict=True):
+        assert_close(mine, expected, rtol=1e-12, atol=1e-12)
+    sums = [(a + 0.3 * b).sum() for a, b in (ours, theirs)]
+    for a, b in zip(*(torch.autograd.grad(total, leaves) for total in sums), strict=True):
+        assert_close(a, b, rtol=1e-10, atol=1e-12)
+    assert max(sizes) <= 4
+    assert sum(sizes) == 2 * STEPS  # Forward, and again for the backward pass.
 
 
 def test_entropy_alone_has_a_gradient() -> None:

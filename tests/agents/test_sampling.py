@@ -17,6 +17,7 @@ from transformers import (
 from textgym_agents.policies.sampling import (
     Sampling,
     choose,
+    draw,
     entropy,
     gather,
     invert_cdf,
@@ -132,6 +133,43 @@ def test_a_sampled_action_is_never_filtered_away() -> None:
         assert torch.isneginf(gather(process_logits(logits, sampling), least)).all()
         kept = process_logits(logits, sampling, keep=least)
         assert torch.isfinite(gather(kept, least)).all()
+
+
+def test_what_the_filters_left_decides_within_rounding_of_their_edges() -> None:
+    """Logits that differ by rounding put an action on either side of an edge."""
+    probabilities = torch.tensor([[0.4, 0.2, 0.15, 0.14, 0.11]], dtype=torch.float64)
+    shift = torch.tensor([[0.0, 1e-7, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    rounded = [probabilities.log() + sign * shift for sign in (1, -1)]
+    for sampling in (Sampling(top_p=0.6), Sampling(min_p=0.5)):
+        for drawn, again in (rounded, rounded[::-1]):
+            actions, log_probs, kept = draw(drawn, sampling, deterministic=True)
+            assert kept is not None
+            same = process_logits(again, sampling, keep=actions, kept=kept)
+            assert gather(same, actions) == pytest.approx(log_probs, abs=1e-6)
+            other = process_logits(again, sampling, keep=actions)
+            assert abs(float(gather(other, actions) - log_probs)) > 0.2
+
+
+def test_far_from_the_edges_the_logits_decide() -> None:
+    logits = normal(20, 30)
+    for sampling in CONFIGS:
+        kept = torch.full((20,), 3)
+        assert torch.equal(
+            process_logits(logits, sampling, kept=kept), process_logits(logits, sampling)
+        )
+
+
+@pytest.mark.parametrize("sampling", CONFIGS + EPSILONS, ids=str)
+def test_a_draw_is_one_from_the_distribution(sampling: Sampling) -> None:
+    logits, mask = normal(200, 30), torch.arange(30) % 5 != 0
+    actions, log_probs, kept = draw(logits, sampling, mask, torch.Generator().manual_seed(0))
+    table = process_logits(logits, sampling, mask)
+    assert torch.equal(actions, choose(table, torch.Generator().manual_seed(0)))
+    assert torch.equal(log_probs, gather(table, actions))
+    if sampling.epsilon == 0 and sampling.filters:
+        assert kept is not None
+        assert torch.equal(kept, torch.isfinite(table).sum(dim=-1))
+    assert (kept is not None) is sampling.filters
 
 
 def test_entropy_is_that_of_torch_and_differentiable_through_masks() -> None:

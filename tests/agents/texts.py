@@ -6,12 +6,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+)
 
 from textgym_agents.policies import Contexts, Episode
 from textgym_agents.policies.assembly import assemble
-from textgym_agents.policies.causal_lm import CausalLMPolicy
-from textgym_agents.policies.models import small_gpt2
+from textgym_agents.policies.language_model import LanguageModelPolicy
+from textgym_agents.policies.models import small_gpt2, small_t5
 
 VOCAB, PAD, WIDTH = 29, 29, 24
 
@@ -36,9 +42,37 @@ def llama(vocab: int = VOCAB, width: int = WIDTH, seed: int = 1) -> PreTrainedMo
     return LlamaForCausalLM(config)
 
 
+def t5() -> PreTrainedModel:
+    return small_t5(VOCAB, layers=2, heads=2, width=16, seed=4)
+
+
+def bart() -> PreTrainedModel:
+    """Learned positions, a bias on the logits, and embeddings padded beyond the vocabulary."""
+    torch.manual_seed(1)
+    config = BartConfig(
+        vocab_size=VOCAB + 3,
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=2,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=24,
+        decoder_ffn_dim=24,
+        max_position_embeddings=WIDTH,
+        pad_token_id=VOCAB + 1,
+        bos_token_id=None,
+        eos_token_id=VOCAB + 2,
+        decoder_start_token_id=VOCAB + 2,
+        forced_eos_token_id=None,
+    )
+    model = BartForConditionalGeneration(config)
+    model.final_logits_bias.copy_(torch.randn(model.final_logits_bias.shape))
+    return model
+
+
 def lm_policy(
     model: PreTrainedModel | None = None, rank: int = 0, moved: float = 0.1, **parts: Any
-) -> CausalLMPolicy:
+) -> LanguageModelPolicy:
     """A policy whose trainable weights have moved from where they began."""
     adapter = {"rank": rank, "alpha": 4.0, "targets": [], "base": None, "seed": 0}
     description = {
@@ -87,7 +121,9 @@ def episodes(count: int = 6, prompts: int = 2, seed: int = 0) -> list[Episode]:
     return made
 
 
-def act_along(policy: CausalLMPolicy, batch: list[Episode]) -> tuple[torch.Tensor, torch.Tensor]:
+def act_along(
+    policy: LanguageModelPolicy, batch: list[Episode]
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities of all actions, ``[M, V]``, and values ``[M]``, from the cached steps."""
     contexts = [episode.observations for episode in batch]
     longest = max(episode.num_steps for episode in batch)

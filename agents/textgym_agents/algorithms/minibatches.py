@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from textgym_agents.algorithms.base import episode_tokens, passes
 from textgym_agents.policies import Episode
+from textgym_agents.policies.base import joined_kept
 
 _Indices: TypeAlias = NDArray[np.int64]
 
@@ -87,7 +88,7 @@ class Split:
         assert self._joined is not None
         limit = self._max_tokens or len(steps)
         chunks = [steps[start : start + limit] for start in range(0, len(steps), limit)]
-        return [Part([_take(self._joined, chunk)], chunk) for chunk in chunks]
+        return [Part([self._joined.some_steps(chunk)], chunk) for chunk in chunks]
 
     def _passes_of_episodes(self, indices: _Indices) -> list[Part]:
         chosen = [self._episodes[index] for index in indices]
@@ -112,6 +113,7 @@ def _join(episodes: Sequence[Episode]) -> Episode:
         log_probs=np.concatenate([episode.log_probs for episode in episodes]),
         values=np.concatenate([episode.values for episode in episodes]),
         rewards=np.concatenate([episode.rewards for episode in episodes]),
+        kept=joined_kept(episodes),
         action_masks=_joined_masks(episodes),
     )
 
@@ -135,23 +137,4 @@ def _joined_masks(episodes: Sequence[Episode]) -> NDArray[np.bool_] | None:
             np.broadcast_to(row, (episode.num_steps, width))
             for row, episode in zip(rows, episodes, strict=True)
         ]
-    )
-
-
-def _take(joined: Episode, steps: _Indices) -> Episode:
-    """The given steps, as an episode."""
-    seen: Any = joined.observations
-    masks = joined.action_masks
-    return replace(
-        joined,
-        observations=(
-            {key: array[steps] for key, array in seen.items()}
-            if isinstance(seen, dict)
-            else seen[steps]
-        ),
-        actions=joined.actions[steps],
-        log_probs=joined.log_probs[steps],
-        values=joined.values[steps],
-        rewards=joined.rewards[steps],
-        action_masks=masks if masks is None or masks.ndim == 1 else masks[steps],
     )

@@ -9,18 +9,20 @@ from transformers import PreTrainedModel
 
 from textgym_agents.policies.causal_lm import CausalLMPolicy
 from textgym_agents.policies.critic import Critic
+from textgym_agents.policies.language_model import LanguageModelPolicy
 from textgym_agents.policies.lora import add_adapter, has_adapter, merged
+from textgym_agents.policies.seq2seq import Seq2SeqPolicy
 
 
 def assemble(
     model: PreTrainedModel, description: Mapping[str, Any], **kwargs: Any
-) -> CausalLMPolicy:
+) -> LanguageModelPolicy:
     """The described policy over a base model, which the adapter goes into.
 
     Args:
         model: Without an adapter.
         description: What the policy is. What an older one does not say is off.
-        **kwargs: Go to `CausalLMPolicy`.
+        **kwargs: Go to the policy's class.
 
     Raises:
         ValueError: The model has no layers for the adapter, or cannot recompute them.
@@ -43,7 +45,8 @@ def assemble(
     critic = None
     if description.get("critic") == "separate":
         critic = Critic(model, **computed)
-    return CausalLMPolicy(
+    kind = Seq2SeqPolicy if model.config.is_encoder_decoder else CausalLMPolicy
+    return kind(
         model,
         pad_id,
         num_actions=int(description["action_space"]["n"]),
@@ -54,8 +57,8 @@ def assemble(
 
 
 def reassemble(
-    policy: CausalLMPolicy, description: Mapping[str, Any], **kwargs: Any
-) -> CausalLMPolicy:
+    policy: LanguageModelPolicy, description: Mapping[str, Any], **kwargs: Any
+) -> LanguageModelPolicy:
     """Another policy that begins as the one given: a warm start.
 
     An adapter is merged into the model below it. The values go on where the critic is of the same
@@ -64,7 +67,7 @@ def reassemble(
     Args:
         policy: Not used afterwards.
         description: What the new one is.
-        **kwargs: Go to `CausalLMPolicy`.
+        **kwargs: Go to the policy's class.
     """
     adapted = has_adapter(policy.model)
     model = merged(policy.model) if adapted else policy.model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import gymnasium as gym
@@ -56,6 +56,8 @@ class Episode:
             mask included).
         values: float32 ``[T]``, the policy's value of each observation.
         rewards: float64 ``[T]``.
+        kept: int64 ``[T]``, how many actions the filters (top-k, top-p, min-p) left at each step;
+            None where the policy has none, or does not say.
         action_masks: Legal actions, bool: ``[V]`` if the same at every step, ``[T, V]`` if not,
             None if the environment names none. ``V`` is the sum of the components' sizes where
             an action has several.
@@ -75,6 +77,7 @@ class Episode:
     log_probs: NDArray[np.float32]
     values: NDArray[np.float32]
     rewards: NDArray[np.float64]
+    kept: NDArray[np.int64] | None = None
     action_masks: NDArray[np.bool_] | None = None
     terminated: bool = True
     truncated: bool = False
@@ -87,10 +90,33 @@ class Episode:
         """The number of steps ``T``."""
         return len(self.actions)
 
+    def some_steps(self, steps: slice | NDArray[np.int64]) -> Episode:
+        """An episode of some of the steps, of observations that are arrays."""
+        seen: Any = self.observations
+        masks = self.action_masks
+        return replace(
+            self,
+            observations={key: array[steps] for key, array in seen.items()}
+            if isinstance(seen, dict)
+            else seen[steps],
+            actions=self.actions[steps],
+            log_probs=self.log_probs[steps],
+            values=self.values[steps],
+            rewards=self.rewards[steps],
+            kept=None if self.kept is None else self.kept[steps],
+            action_masks=masks if masks is None or masks.ndim == 1 else masks[steps],
+        )
+
     @property
     def total_reward(self) -> float:
         """The undiscounted sum of the rewards."""
         return float(self.rewards.sum())
+
+
+def joined_kept(episodes: Sequence[Episode]) -> NDArray[np.int64] | None:
+    """`Episode.kept` of all the episodes' steps, one after another; None if one has none."""
+    counts = [episode.kept for episode in episodes if episode.kept is not None]
+    return np.concatenate(counts) if len(counts) == len(episodes) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +127,13 @@ class Actions:
         actions: int64 ``[N]`` or ``[N, K]``, or float32 ``[N, D]``; see `Episode`.
         log_probs: float32 ``[N]``, 0 in inactive slots.
         values: float32 ``[N]``, 0 in inactive slots.
+        kept: int64 ``[N]`` or None; see `Episode`.
     """
 
     actions: NDArray[Any]
     log_probs: NDArray[np.float32]
     values: NDArray[np.float32]
+    kept: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)

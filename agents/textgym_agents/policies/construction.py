@@ -20,6 +20,9 @@ from textgym_agents.policies import MLPPolicy, Policy, Sampling
 from textgym_agents.policies.bundled import BUNDLED, bundled_fits, bundled_folder
 from textgym_agents.policies.spaces import describe_space, space_from
 
+LANGUAGE_MODELS = ("causal_lm", "seq2seq")
+"""The kinds of policy over token contexts."""
+
 FRESH_SIZES = {"layers": 4, "heads": 4, "width": 128}
 """The sizes of a fresh GPT-2 or T5 where none are given."""
 
@@ -74,13 +77,13 @@ class PolicyConfig:
     # left; below 1. Higher: more exploration, and less sense at each step.
     epsilon: float = 0.0
 
-    # What gives a causal_lm's values. shared: a linear head on the language model; separate: a copy
-    # of the model that learns nothing but values, which takes twice the memory and time and keeps
-    # the errors of the values out of the language model.
+    # What gives a language model's values. shared: a linear head on it; separate: a copy of the
+    # model that learns nothing but values, which takes twice the memory and time and keeps the
+    # errors of the values out of the language model.
     critic: Literal["shared", "separate"] = "shared"
 
-    # Rank of a LoRA adapter on a causal_lm, which then is all of it that trains; 0: none, and all
-    # weights train. Lower: less memory for Adam. Higher: fits more.
+    # Rank of a LoRA adapter on a language model, which then is all of it that trains; 0: none, and
+    # all weights train. Lower: less memory for Adam. Higher: fits more.
     lora_rank: int = 0
 
     # The adapter's output is scaled by lora_alpha / lora_rank; above 0. Lower: slower. Higher:
@@ -154,18 +157,16 @@ def describe_policy(
         if kind == "causal_lm" and config.model is None and not fresh and bundled_fits(envs):
             described["model"] = BUNDLED
         described |= {name: sizes[name] or usual for name, usual in FRESH_SIZES.items()}
-    if kind == "causal_lm":
+    if kind == "mlp":
+        refuse_parts(config)
+    else:
         named = described["model"] is not None and not Path(described["model"]).is_dir()
         described |= describe_parts(config, described["model"] if named else None, seed)
-    else:
-        refuse_parts(config, kind)
-    if kind == "seq2seq":
-        described |= describe_computing(config)
     return with_sampling(described, config.sampling())
 
 
 def describe_parts(config: PolicyConfig, base: str | None, seed: int) -> dict[str, Any]:
-    """What a causal_lm has besides its base model, and how it computes.
+    """What a language model has besides its base model, and how it computes.
 
     Args:
         config: The configuration.
@@ -183,32 +184,22 @@ def describe_parts(config: PolicyConfig, base: str | None, seed: int) -> dict[st
     return {
         "lora": adapter if config.lora_rank else None,
         "critic": config.critic,
-        **describe_computing(config),
-    }
-
-
-def describe_computing(config: PolicyConfig) -> dict[str, Any]:
-    """How a language model computes."""
-    return {
         "precision": config.precision,
         "gradient_checkpointing": config.gradient_checkpointing,
     }
 
 
-def refuse_parts(config: PolicyConfig, kind: str) -> None:
-    """Check that a policy is not asked for what one of its kind cannot have.
+def refuse_parts(config: PolicyConfig) -> None:
+    """Check that an mlp is not asked for what it cannot have.
 
     Raises:
         ValueError: It is; names the field.
     """
-    names = {"critic": "a causal_lm", "lora_rank": "a causal_lm"}
-    if kind == "mlp":
-        names |= dict.fromkeys(("precision", "gradient_checkpointing"), "language models")
-    for name, owner in names.items():
+    for name in ("critic", "lora_rank", "precision", "gradient_checkpointing"):
         asked, usual = getattr(config, name), getattr(PolicyConfig, name)
         if asked != usual:
             raise ValueError(
-                f"{name}={asked!r} is for {owner}; leave it at {usual!r} for policy {kind}"
+                f"{name}={asked!r} is for language models; leave it at {usual!r} for policy mlp"
             )
 
 
@@ -261,14 +252,11 @@ def build_policy(description: Mapping[str, Any]) -> Policy:
         ValueError: The kind is unknown, or the model does not fit the environment described.
         OSError: The named model cannot be found.
     """
-    if description["kind"] == "causal_lm":
-        return build_causal_lm(description)
-    if description["kind"] == "seq2seq":
-        return build_seq2seq(description)
+    if description["kind"] in LANGUAGE_MODELS:
+        return build_language_model(description)
     if description["kind"] != "mlp":
-        raise ValueError(
-            f"unknown kind of policy {description['kind']!r}; known: mlp, causal_lm, seq2seq"
-        )
+        known = ", ".join(("mlp", *LANGUAGE_MODELS))
+        raise ValueError(f"unknown kind of policy {description['kind']!r}; known: {known}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(description["seed"])
         return MLPPolicy(
@@ -279,60 +267,32 @@ def build_policy(description: Mapping[str, Any]) -> Policy:
         )
 
 
-def build_causal_lm(description: Mapping[str, Any], folder: Path | None = None) -> Policy:
-    """A language-model policy.
+def build_language_model(description: Mapping[str, Any], folder: Path | None = None) -> Policy:
+    """A policy over token contexts.
 
     Args:
         description: What it is.
         folder: Where ``save_pretrained`` wrote its model; None: the model that the description
             names, or a fresh one.
-    """
-    from textgym_agents.policies.assembly import assemble
-    from textgym_agents.policies.models import load_causal_lm, small_gpt2
 
-    num_actions = int(description["action_space"]["n"])
+    Raises:
+        ValueError: The model named has no encoder, where one is asked for.
+    """
+    from textgym_agents.policies import models
+    from textgym_agents.policies.assembly import assemble
+
     source = description["model"] if folder is None else folder
+    encoder = description["kind"] == "seq2seq"
     if source is not None:
-        model = load_causal_lm(bundled_folder() if source == BUNDLED else source)
+        load = models.load_seq2seq_lm if encoder else models.load_causal_lm
+        model = load(bundled_folder() if source == BUNDLED else source)
+        return assemble(model, description, sampling=described_sampling(description))
+    sizes = {name: description[name] for name in FRESH_SIZES}
+    num_actions, seed = int(description["action_space"]["n"]), description["seed"]
+    if encoder:
+        model = models.small_t5(num_actions, seed=seed, **sizes)
     else:
         space = description["observation_space"]
         width = space["spaces"]["input_ids"]["shape"] if "spaces" in space else space["shape"]
-        model = small_gpt2(
-            num_actions,
-            layers=description["layers"],
-            heads=description["heads"],
-            width=description["width"],
-            max_positions=int(width[0]),
-            seed=description["seed"],
-        )
+        model = models.small_gpt2(num_actions, max_positions=int(width[0]), seed=seed, **sizes)
     return assemble(model, description, sampling=described_sampling(description))
-
-
-def build_seq2seq(description: Mapping[str, Any], folder: Path | None = None) -> Policy:
-    """An encoder-decoder policy.
-
-    Args:
-        description: What it is.
-        folder: See `build_causal_lm`.
-
-    Raises:
-        ValueError: The model named has no encoder.
-    """
-    from textgym_agents.policies.models import load_seq2seq_lm, small_t5
-    from textgym_agents.policies.seq2seq import Seq2SeqPolicy
-
-    num_actions = int(description["action_space"]["n"])
-    source = description["model"] if folder is None else folder
-    if source is not None:
-        model = load_seq2seq_lm(bundled_folder() if source == BUNDLED else source)
-    else:
-        sizes = {name: description[name] for name in FRESH_SIZES}
-        model = small_t5(num_actions, seed=description["seed"], **sizes)
-    return Seq2SeqPolicy(
-        model,
-        description["pad_id"],
-        num_actions=num_actions,
-        sampling=described_sampling(description),
-        precision=description["precision"],
-        gradient_checkpointing=description["gradient_checkpointing"],
-    )

@@ -28,6 +28,7 @@ from textgym_agents.policies.decoder import (
 )
 from textgym_agents.policies.gpt2 import GPT2Weights, is_plain_gpt2
 from textgym_agents.policies.packing import (
+    Pass,
     PromptCache,
     SharedPrompts,
     following_mask,
@@ -126,9 +127,7 @@ class ContextModel:
         last = np.arange(len(slots)) * width + lengths[slots] - 1
         return slots, *self._whole(self._tensor(tokens[slots, :width]), self._tensor(last))
 
-    def steps(
-        self, contexts: Sequence[Contexts], head: bool = True
-    ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+    def steps(self, contexts: Sequence[Contexts], head: bool = True) -> Iterator[Pass]:
         """Compute episodes with gradients, those of similar lengths together.
 
         A prompt that several episodes begin with goes through the model once (not under gradient
@@ -139,8 +138,7 @@ class ContextModel:
             head: Compute logits; otherwise there are none, ``[0, V]``.
 
         Yields:
-            Indices into ``contexts``, each of them once altogether, and the hidden states ``[M,
-            H]`` and logits ``[M, V]`` at these episodes' steps, one episode after another.
+            Each episode in one of them; steps in the order of their episodes.
 
         Raises:
             ValueError: A context is longer than the model's positions.
@@ -163,10 +161,11 @@ class ContextModel:
             at = [contexts[i].lengths - 1 - starts[i] for i in chunk]
             steps = np.concatenate([row * ids.shape[1] + step for row, step in enumerate(at)])
             if shared is None or cache is None:
-                yield chunk, *self._whole(self._tensor(ids), self._tensor(steps), head)
+                hidden, logits = self._whole(self._tensor(ids), self._tensor(steps), head)
             else:
                 source = shared.source[chunk]
-                yield chunk, *self._following(cache, ids, source, starts[chunk], steps, head)
+                hidden, logits = self._following(cache, ids, source, starts[chunk], steps, head)
+            yield Pass(chunk, hidden, hidden, logits)
 
     def _prompt_cache(self, shared: SharedPrompts) -> PromptCache:
         """Keys and values of the distinct prompts."""
@@ -301,11 +300,3 @@ class ContextModel:
                 f"max_position_embeddings={self._max_positions:,}; lower max_prompt_tokens or "
                 "max_new_tokens of the environment, or take a model with more positions"
             )
-
-
-def in_slots(rows: Tensor, slots: _IntArray, num_slots: int) -> Tensor:
-    """Rows ``[R, ...]`` at their slots (int64 ``[R]``) of ``[num_slots, ...]``, 0 elsewhere."""
-    if len(slots) == num_slots:
-        return rows
-    where = torch.from_numpy(slots).to(rows.device)
-    return rows.new_zeros((num_slots, *rows.shape[1:])).index_copy_(0, where, rows)

@@ -6,18 +6,17 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from textgym_agents.policies.base import Episode
-from textgym_agents.policies.context_model import ContextModel, in_slots
+from textgym_agents.policies.context_model import ContextModel
 from textgym_agents.policies.contexts import episode_contexts
 from textgym_agents.policies.decoder import output_head, zero_linear
 from textgym_agents.policies.lora import share_frozen
-from textgym_agents.policies.packing import step_order
+from textgym_agents.policies.packing import in_slots, step_order
+from textgym_agents.policies.seq2seq_model import Seq2SeqModel
 
 
 class Critic(nn.Module):
@@ -28,13 +27,14 @@ class Critic(nn.Module):
 
     Args:
         model: The policy's model, which is copied.
-        **kwargs: Go to `ContextModel`.
+        **kwargs: Go to `ContextModel`, or `Seq2SeqModel` where the model has an encoder.
     """
 
     def __init__(self, model: PreTrainedModel, **kwargs: Any) -> None:
         super().__init__()
         self.model = _without_head(model)
-        self._contexts = ContextModel(self.model, **kwargs)
+        two = bool(getattr(model.config, "is_encoder_decoder", False))
+        self._contexts: Any = (Seq2SeqModel if two else ContextModel)(self.model, **kwargs)
         self.value_head = zero_linear(self._contexts.hidden_size).to(model.device)
         self.train(self.training)
 
@@ -44,21 +44,19 @@ class Critic(nn.Module):
         self.model.train(False)
         return self
 
-    def last_values(
-        self, tokens: NDArray[np.int64], lengths: NDArray[np.int64], active: NDArray[np.bool_]
-    ) -> Tensor:
+    def last_values(self, *where: Any) -> Tensor:
         """Values ``[N]`` of the active contexts, 0 elsewhere; see `ContextModel.last_tokens`."""
-        slots, hidden, _ = self._contexts.last_tokens(tokens, lengths, active)
-        return in_slots(self._values(hidden), slots, len(tokens))
+        slots, hidden, _ = self._contexts.last_tokens(*where)
+        return in_slots(self._values(hidden), slots, len(where[0]))
 
     def values(self, episodes: Sequence[Episode]) -> Tensor:
         """Values of the episodes' steps, ``[M]``, differentiable."""
-        parts, chunks = [], []
-        for chunk, hidden, _ in self._contexts.steps([episode_contexts(e) for e in episodes]):
-            parts.append(self._values(hidden))
-            chunks.append(chunk)
+        contexts = [episode_contexts(episode) for episode in episodes]
+        passes = list(self._contexts.steps(contexts, head=False))
+        chunks = [computed.episodes for computed in passes]
         order = step_order(chunks, [episode.num_steps for episode in episodes])
-        return torch.cat(parts)[torch.from_numpy(order).to(parts[0].device)]
+        values = torch.cat([self._values(computed.hidden) for computed in passes])
+        return values[torch.from_numpy(order).to(values.device)]
 
     def clear_cache(self) -> None:
         """Forget all keys and values, as after a change of weights."""

@@ -46,23 +46,36 @@ def output_head(model: PreTrainedModel) -> nn.Linear:
     return head
 
 
-def head_is_last(model: PreTrainedModel) -> bool:
-    """Whether a model's logits are its head's output as it is, neither scaled nor capped.
+def head_bias(model: PreTrainedModel) -> Tensor | None:
+    """What is added to the products with the head's weights, ``[V]``: BART has a bias apart."""
+    own: Tensor | None = output_head(model).bias
+    apart: Tensor | None = getattr(model, "final_logits_bias", None)
+    if apart is None:
+        return own
+    return apart[0] if own is None else own + apart[0]
 
-    Finds out by one token. A head that is more than its weights and bias (an adapter's, one with
-    hooks) is not.
+
+def head_is_last(model: PreTrainedModel) -> bool:
+    """Whether a model's logits are the product with its head's weights, plus `head_bias`.
+
+    Finds out by one token. Logits that are scaled or capped are not, nor is a head that is more
+    than its weights and bias (an adapter's, one with hooks).
     """
     head = output_head(model)
     if type(head) is not nn.Linear or head._forward_hooks or head._forward_pre_hooks:
         return False
     outputs: list[Tensor] = []
     ids = torch.zeros((1, 1), dtype=torch.int64, device=head.weight.device)
+    inputs = {"input_ids": ids, "use_cache": False}
+    if getattr(model.config, "is_encoder_decoder", False):
+        inputs["decoder_input_ids"] = ids
     with (
         head.register_forward_hook(lambda _, __, output: outputs.append(output)),
         torch.no_grad(),
     ):
-        logits = model(input_ids=ids, use_cache=False).logits
-    return logits is outputs[-1]
+        logits: Tensor = model(**inputs).logits
+    apart = getattr(model, "final_logits_bias", None)
+    return logits is outputs[-1] if apart is None else torch.equal(logits, outputs[-1] + apart)
 
 
 def fuse_activations(model: PreTrainedModel) -> PreTrainedModel:

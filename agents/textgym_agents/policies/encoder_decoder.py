@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 from transformers.cache_utils import EncoderDecoderCache
 
@@ -18,7 +19,7 @@ from textgym_agents.policies.computing import (
     computing,
     recomputable_layers,
 )
-from textgym_agents.policies.decoder import fuse_activations
+from textgym_agents.policies.decoder import fuse_activations, output_head
 from textgym_agents.policies.decoder_positions import position_kind, positions_given
 from textgym_agents.policies.packing import padded
 from textgym_agents.policies.seq2seq_cache import Layers
@@ -31,7 +32,6 @@ class EncoderDecoder:
 
     Args:
         model: A transformers encoder-decoder with a language-model head; see `fuse_activations`.
-        num_actions: How many of the logits count, ``V``.
         precision: Of matrix products.
         recompute: Keep layers' inputs alone for the backward pass.
 
@@ -50,7 +50,6 @@ class EncoderDecoder:
     def __init__(
         self,
         model: PreTrainedModel,
-        num_actions: int,
         *,
         precision: Precision = "fp32",
         recompute: bool = False,
@@ -60,7 +59,7 @@ class EncoderDecoder:
                 f"{type(model).__name__} has no encoder; use CausalLMPolicy (policy causal_lm), "
                 "or load a model with load_seq2seq_lm"
             )
-        self._model, self._num_actions = fuse_activations(model), num_actions
+        self._model = fuse_activations(model)
         self._precision, self._recompute = precision, recompute
         if recompute:
             recomputable_layers(model)
@@ -104,7 +103,7 @@ class EncoderDecoder:
             positions_given(self._decoder, positions, key_positions),
             computing(self._model, self._precision, False),
         ):
-            return self._forward(
+            hidden, _, logits = self._forward(
                 select,
                 encoder_outputs=(prompt_mask,),  # All that is read of it is in the cache.
                 attention_mask=prompt_mask,
@@ -113,36 +112,44 @@ class EncoderDecoder:
                 past_key_values=cache,
                 use_cache=True,
             )
+        return hidden, logits
+
+    def encoded(self, prompts: Sequence[_IntArray]) -> list[Tensor]:
+        """The encoder's last hidden states of each prompt, ``[P, H]``, with gradients."""
+        with computing(self._model, self._precision, self._recompute):
+            states, _ = self._states(prompts)
+        return [row[: len(prompt)] for row, prompt in zip(states, prompts, strict=True)]
 
     def whole(
         self,
-        prompts: Sequence[_IntArray],
+        states: Sequence[Tensor],
         responses: Sequence[_IntArray],
         steps: Sequence[_IntArray],
-    ) -> tuple[Tensor, Tensor]:
-        """Encode each distinct prompt once, and decode all responses, with gradients.
+        head: bool = True,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Decode whole responses, with gradients.
 
         Args:
-            prompts: ``B`` prompts, int64 ``[P]`` each of its own length.
+            states: `encoded` prompts, ``[P, H]`` each of its own length.
             responses: The response to each, int64 ``[R]``.
             steps: After how many tokens of each response to look: int64 ``[T]``, 0 to ``R``.
+            head: Compute logits; otherwise there are none, ``[0, V]``.
 
         Returns:
-            The decoder's last hidden states ``[M, H]`` and logits ``[M, V]``, ``M = sum(T)``.
+            The decoder's last hidden states ``[M, H]``, the head's input ``[M, H]`` and logits
+            ``[M, V]``, ``M = sum(T)``.
         """
-        unique: dict[bytes, int] = {}
-        source = [unique.setdefault(prompt.tobytes(), len(unique)) for prompt in prompts]
-        distinct = [prompts[source.index(number)] for number in range(len(unique))]
         start = np.array([self.start_id])
         ids = padded([np.concatenate([start, response]) for response in responses])
         at = np.concatenate([row * ids.shape[1] + step for row, step in enumerate(steps)])
+        lengths = np.array([len(prompt) for prompt in states])
+        mask = self._mask(lengths, int(lengths.max()))
         with computing(self._model, self._precision, self._recompute):
-            states, mask = self._states(distinct)
-            rows = self._tensor(np.array(source))
             return self._forward(
                 self._tensor(at),
-                encoder_outputs=(states[rows],),
-                attention_mask=mask[rows],
+                head,
+                encoder_outputs=(pad_sequence(list(states), batch_first=True),),
+                attention_mask=mask,
                 decoder_input_ids=self._tensor(ids),
                 decoder_attention_mask=torch.ones(ids.shape, dtype=torch.int64, device=mask.device),
                 use_cache=False,
@@ -151,18 +158,24 @@ class EncoderDecoder:
     def _states(self, prompts: Sequence[_IntArray]) -> tuple[Tensor, Tensor]:
         """The encoder's last hidden states ``[P, L, H]`` and the mask ``[P, L]`` of prompts."""
         ids = padded(prompts)
-        lengths = np.array([len(prompt) for prompt in prompts])
-        mask = self._tensor((np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64))
+        mask = self._mask(np.array([len(prompt) for prompt in prompts]), ids.shape[1])
         encoder: nn.Module = self._model.get_encoder()
         states: Tensor = encoder(input_ids=self._tensor(ids), attention_mask=mask).last_hidden_state
         return states, mask
 
-    def _forward(self, select: Tensor | None, **inputs: Any) -> tuple[Tensor, Tensor]:
-        """The decoder's last hidden states ``[M, H]`` and logits ``[M, V]`` at selected tokens.
+    def _mask(self, lengths: _IntArray, width: int) -> Tensor:
+        """int64 ``[P, width]``, 1 where a prompt has a token."""
+        return self._tensor((np.arange(width) < lengths[:, None]).astype(np.int64))
+
+    def _forward(
+        self, select: Tensor | None, head: bool = True, **inputs: Any
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Last hidden states ``[M, H]``, the head's input and logits at selected tokens.
 
         What the model does to its decoder's output (scaling, head, bias) it does to those alone.
         """
         hidden: list[Tensor] = []
+        scaled: list[Tensor] = []
 
         def choose_output(_: nn.Module, __: Any, output: Any) -> Any:
             states = output.last_hidden_state.flatten(0, 1)
@@ -170,9 +183,16 @@ class EncoderDecoder:
             output.last_hidden_state = hidden[0][None]
             return output
 
-        with self._decoder.register_forward_hook(choose_output):
+        def choose_input(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor]:
+            scaled.append(arguments[0][0])
+            return (arguments[0] if head else arguments[0][:, :0],)
+
+        with (
+            self._decoder.register_forward_hook(choose_output),
+            output_head(self._model).register_forward_pre_hook(choose_input),
+        ):
             logits: Tensor = self._model(**inputs, return_dict=True).logits
-        return hidden[0], logits[0, :, : self._num_actions]
+        return hidden[0], scaled[0], logits[0]
 
     @property
     def _decoder(self) -> nn.Module:

@@ -14,6 +14,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
+from torch.utils.checkpoint import checkpoint
+
+from textgym_agents.policies.sampling import Sampling, entropy, gather, process_logits
 
 _CHUNK, _LEAST_ROWS = 2**20, 128
 """Logits of a chunk, and the fewest steps: fewer make a slow product."""
@@ -56,6 +59,70 @@ def head_log_probs(
         hidden, weight, bias, actions, num_actions, mask, temperature, dtype or weight.dtype
     )
     return log_probs, entropy
+
+
+def sampled_log_probs(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    actions: Tensor,
+    *,
+    num_actions: int,
+    sampling: Sampling,
+    mask: Tensor | None = None,
+    old_log_probs: Tensor | None = None,
+    kept: Tensor | None = None,
+    dtype: torch.dtype | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`head_log_probs` for any sampling.
+
+    Args:
+        hidden: See there.
+        weight: See there.
+        bias: See there.
+        actions: See there.
+        num_actions: See there.
+        sampling: What changes the distribution.
+        mask: See there.
+        old_log_probs: float ``[M]``; see `process_logits`.
+        kept: int64 ``[M]``; see `process_logits`.
+        dtype: See there.
+
+    Returns:
+        See there.
+    """
+    if not sampling.filters and sampling.epsilon == 0:
+        return head_log_probs(
+            hidden,
+            weight,
+            bias,
+            actions,
+            num_actions=num_actions,
+            mask=mask,
+            temperature=sampling.temperature,
+            dtype=dtype,
+        )
+    dtype = dtype or weight.dtype
+    weight = weight[:num_actions].to(dtype)
+    bias = None if bias is None else bias[:num_actions].to(dtype)
+
+    def part(rows: slice, states: Tensor) -> tuple[Tensor, Tensor]:
+        log_probs = process_logits(
+            linear(states.to(dtype), weight, bias),
+            sampling,
+            _rows(mask, rows),
+            actions[rows],
+            None if old_log_probs is None else old_log_probs[rows],
+            None if kept is None else kept[rows],
+        )
+        return gather(log_probs, actions[rows]), entropy(log_probs)
+
+    parts = [
+        checkpoint(part, rows, hidden[rows], use_reentrant=False, preserve_rng_state=False)
+        for rows in _chunks(len(hidden), num_actions)
+    ]
+    log_probs, entropies = zip(*parts, strict=True)
+    return torch.cat(log_probs), torch.cat(entropies)
 
 
 class _HeadLogProbs(torch.autograd.Function):

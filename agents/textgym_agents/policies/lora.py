@@ -59,7 +59,7 @@ def add_adapter(
         lora_alpha=alpha,  # type: ignore[arg-type]  # any number will do
         target_modules=list(targets) or "all-linear",
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
-        task_type="CAUSAL_LM",
+        task_type="SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM",
         base_model_name_or_path=base,
     )
     with torch.random.fork_rng(devices=[]):

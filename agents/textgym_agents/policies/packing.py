@@ -30,6 +30,23 @@ _WORTHWHILE = 1.25
 
 
 @dataclass(frozen=True, slots=True)
+class Pass:
+    """What a model computes of some episodes, their steps one after another.
+
+    Attributes:
+        episodes: Which, by their indices in what was asked for.
+        hidden: ``[M, H]``, the last hidden states at the steps.
+        head_input: ``[M, H]``, what the language-model head makes logits of.
+        logits: ``[M, V]``, or ``[0, V]`` where none were asked for.
+    """
+
+    episodes: list[int]
+    hidden: Tensor
+    head_input: Tensor
+    logits: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class SharedPrompts:
     """The distinct prompts of a batch, each without its last token.
 
@@ -224,3 +241,11 @@ def following_mask(lengths: Tensor, width: int, size: int, dtype: torch.dtype) -
         ],
         dim=-1,
     )
+
+
+def in_slots(rows: Tensor, slots: _IntArray, num_slots: int) -> Tensor:
+    """Rows ``[R, ...]`` at their slots (int64 ``[R]``) of ``[num_slots, ...]``, 0 elsewhere."""
+    if len(slots) == num_slots:
+        return rows
+    where = torch.from_numpy(slots).to(rows.device)
+    return rows.new_zeros((num_slots, *rows.shape[1:])).index_copy_(0, where, rows)

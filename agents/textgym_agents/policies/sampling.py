@@ -17,6 +17,9 @@ _NEVER = float("-inf")
 _TINY = 2e-6
 """An action that adds less to the log-probability of the uniform share counts as filtered away."""
 
+_EDGE = 1e-4
+"""Probabilities and logits this close to a filter's bound may lie on its other side next time."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
@@ -74,40 +77,84 @@ def process_logits(
     mask: Tensor | None = None,
     keep: Tensor | None = None,
     old_log_probs: Tensor | None = None,
+    kept: Tensor | None = None,
 ) -> Tensor:
     """Log-probabilities of the sampling distribution.
+
+    Rounding differs between a cached step and a whole forward pass, and must not move an action
+    over the edge of what the filters leave. What is known of the draws decides there.
 
     Args:
         logits: float ``[M, V]``.
         sampling: What changes the distribution.
         mask: bool ``[M, V]`` or ``[V]``, True where an action is legal.
-        keep: int64 ``[M]``, actions known to have been sampled, which the filters never remove:
-            rounding differs between a cached step and a whole forward pass, and must not move a
-            borderline action to probability zero.
+        keep: int64 ``[M]``, actions known to have been sampled, which the filters never remove.
         old_log_probs: float ``[M]``, what those actions were sampled with. It matters under
             epsilon and a filter together: an action whose whole probability was the uniform
             share had been filtered away, and nothing is to keep it. None: none had been.
+        kept: int64 ``[M]``, how many actions the filters had left; see `draw`. An action within
+            rounding of the edge of top-p or min-p stays if it is among so many most probable
+            ones. None: as the logits say.
 
     Returns:
         float ``[M, V]``, at least float32; minus infinity where the probability is zero.
     """
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    if sampling.temperature != 1.0:
-        logits = logits / sampling.temperature
-    if mask is not None:
-        logits = torch.where(mask, logits, _NEVER)
+    logits = _prepared(logits, sampling, mask)
     if sampling.epsilon == 0:
-        return torch.log_softmax(_filtered(logits, sampling, keep), dim=-1)
+        return torch.log_softmax(_filtered(logits, sampling, keep, kept=kept), dim=-1)
     share = _uniform_share(logits, sampling.epsilon, mask)
     stray = None
     if sampling.filters and old_log_probs is not None:
         stray = old_log_probs <= share.squeeze(-1) + _TINY
-    log_probs = torch.log_softmax(_filtered(logits, sampling, keep, stray), dim=-1)
+    log_probs = torch.log_softmax(_filtered(logits, sampling, keep, stray, kept), dim=-1)
     return _mixed(log_probs, sampling.epsilon, share, mask)
 
 
+def draw(
+    logits: Tensor,
+    sampling: Sampling,
+    mask: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    deterministic: bool = False,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Draw an action a row from the sampling distribution.
+
+    Args:
+        logits: float ``[M, V]``.
+        sampling: What changes the distribution.
+        mask: bool ``[M, V]`` or ``[V]``, True where an action is legal.
+        generator: See `choose`.
+        deterministic: See `choose`.
+
+    Returns:
+        The actions, int64 ``[M]``; their log-probabilities, float ``[M]``; and how many actions
+        the filters left, int64 ``[M]``, or None without filters.
+    """
+    logits = _prepared(logits, sampling, mask)
+    left = _filtered(logits, sampling)
+    log_probs = torch.log_softmax(left, dim=-1)
+    if sampling.epsilon > 0:
+        share = _uniform_share(logits, sampling.epsilon, mask)
+        log_probs = _mixed(log_probs, sampling.epsilon, share, mask)
+    actions = choose(log_probs, generator, deterministic)
+    kept = torch.isfinite(left).sum(dim=-1) if sampling.filters else None
+    return actions, gather(log_probs, actions), kept
+
+
+def _prepared(logits: Tensor, sampling: Sampling, mask: Tensor | None) -> Tensor:
+    """The logits in float32 or more, at the temperature, minus infinity where illegal."""
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    if sampling.temperature != 1.0:
+        logits = logits / sampling.temperature
+    return logits if mask is None else torch.where(mask, logits, _NEVER)
+
+
 def _filtered(
-    logits: Tensor, sampling: Sampling, keep: Tensor | None, stray: Tensor | None = None
+    logits: Tensor,
+    sampling: Sampling,
+    keep: Tensor | None = None,
+    stray: Tensor | None = None,
+    kept: Tensor | None = None,
 ) -> Tensor:
     """The logits with minus infinity where top-k, top-p or min-p removes an action.
 
@@ -117,11 +164,11 @@ def _filtered(
         threshold = logits.detach().topk(sampling.top_k, dim=-1).values[..., -1:]
         logits = _remove(logits, logits < threshold, keep, stray)
     if sampling.top_p < 1.0:
-        outside = _outside_nucleus(logits.detach(), sampling.top_p)
+        outside = _outside_nucleus(logits.detach(), sampling.top_p, kept)
         logits = _remove(logits, outside, keep, stray)
     if sampling.min_p > 0:
-        least = logits.detach().amax(dim=-1, keepdim=True) + math.log(sampling.min_p)
-        logits = _remove(logits, logits < least, keep, stray)
+        improbable = _improbable(logits.detach(), sampling.min_p, kept)
+        logits = _remove(logits, improbable, keep, stray)
     return logits
 
 
@@ -143,13 +190,30 @@ def _mixed(log_probs: Tensor, epsilon: float, share: Tensor, mask: Tensor | None
     return mixed.masked_fill(~mask, _NEVER)
 
 
-def _outside_nucleus(logits: Tensor, top_p: float) -> Tensor:
+def _outside_nucleus(logits: Tensor, top_p: float, kept: Tensor | None) -> Tensor:
     """True for actions before which, in falling order, ``top_p`` is already reached."""
     ordered, order = logits.sort(dim=-1, descending=True)
     probabilities = ordered.softmax(dim=-1)
     before = probabilities.cumsum(dim=-1) - probabilities
     before[..., 0] = 0.0
-    return torch.zeros_like(before, dtype=torch.bool).scatter(-1, order, before >= top_p)
+    outside = before >= top_p
+    if kept is not None:
+        rank = torch.arange(logits.shape[-1], device=logits.device)
+        outside = torch.where((before - top_p).abs() < _EDGE, rank >= kept[..., None], outside)
+    return torch.zeros_like(outside).scatter(-1, order, outside)
+
+
+def _improbable(logits: Tensor, min_p: float, kept: Tensor | None) -> Tensor:
+    """True for actions less than ``min_p`` times as probable as the most probable one."""
+    above = logits - logits.amax(dim=-1, keepdim=True) - math.log(min_p)
+    improbable = above < 0
+    if kept is not None and bool((unsure := above.abs() < _EDGE).any()):
+        order = logits.argsort(dim=-1, descending=True)
+        rank = torch.empty_like(order).scatter_(
+            -1, order, torch.arange(logits.shape[-1], device=logits.device).expand_as(order)
+        )
+        improbable = torch.where(unsure, rank >= kept[..., None], improbable)
+    return improbable
 
 
 def _remove(logits: Tensor, remove: Tensor, keep: Tensor | None, stray: Tensor | None) -> Tensor:

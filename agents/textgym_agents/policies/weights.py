@@ -14,10 +14,8 @@ from safetensors.torch import load_file, save_file
 from textgym_agents.policies import Policy
 from textgym_agents.policies.construction import (
     PolicyConfig,
-    build_causal_lm,
+    build_language_model,
     build_policy,
-    build_seq2seq,
-    describe_computing,
     describe_parts,
     described_sampling,
     refuse_parts,
@@ -79,8 +77,7 @@ def load_policy(description: Mapping[str, Any], folder: Path) -> Policy:
     if description.get("lora") is not None:
         return _load_adapted(description, folder)
     weights = _read_model(folder)
-    build = build_seq2seq if description["kind"] == "seq2seq" else build_causal_lm
-    policy = build(description, folder / MODEL)
+    policy = build_language_model(description, folder / MODEL)
     model: Any = policy.model
     state = model.state_dict()
     # What a model computes and never learns (Marian's positions), it does not save.
@@ -95,8 +92,8 @@ def warm_start(
 ) -> tuple[Policy, dict[str, Any]]:
     """A policy that begins with the network that `save_policy` wrote, and its description.
 
-    How it samples and computes, and a causal_lm's parts, are the configuration's: an adapter in
-    the folder is merged into the model below it before another is put on.
+    How it samples and computes, and a language model's parts, are the configuration's: an adapter
+    in the folder is merged into the model below it before another is put on.
 
     Args:
         saved: The description of the policy in the folder.
@@ -108,16 +105,14 @@ def warm_start(
         FileNotFoundError, ValueError: See `load_policy`.
     """
     description = with_sampling(saved, config.sampling())
-    if description["kind"] == "seq2seq":
-        description |= describe_computing(config)
     policy = load_policy(description, folder)
-    if description["kind"] != "causal_lm":
-        refuse_parts(config, description["kind"])
+    if description["kind"] == "mlp":
+        refuse_parts(config)
         return policy, description
     from textgym_agents.policies.assembly import reassemble
-    from textgym_agents.policies.causal_lm import CausalLMPolicy
+    from textgym_agents.policies.language_model import LanguageModelPolicy
 
-    assert isinstance(policy, CausalLMPolicy)
+    assert isinstance(policy, LanguageModelPolicy)
     description |= describe_parts(config, None, seed)
     return reassemble(policy, description, sampling=described_sampling(description)), description
 
@@ -129,7 +124,7 @@ def _load_adapted(description: Mapping[str, Any], folder: Path) -> Policy:
     named = description["lora"]["base"] is not None
     weights = {} if named else _read_model(folder)
     adapter = lora.named_in_model(read_tensors(folder / ADAPTER / lora.ADAPTER_WEIGHTS))
-    policy = build_causal_lm(description, None if named else folder / MODEL)
+    policy = build_language_model(description, None if named else folder / MODEL)
     model: Any = policy.model
     names = lora.base_names(model)
     if named:

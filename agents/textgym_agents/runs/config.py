@@ -63,7 +63,7 @@ class TrainConfig:
     keep_checkpoints: int = 3
 
     # A run or checkpoint whose policy training starts from (a warm start). The network is then
-    # that policy's; the sampling options still hold, and so do a causal_lm's critic, adapter
+    # that policy's; the sampling options still hold, and so do a language model's critic, adapter
     # (one that the checkpoint has is merged into its model) and precision.
     init: Path | None = None
 
