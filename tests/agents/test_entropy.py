@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from textgym_agents.algorithms import Reinforce, ReinforceConfig
+from textgym_agents.algorithms import PPO, PPOConfig, Reinforce, ReinforceConfig
 from textgym_agents.algorithms.entropy import EntropyCoefficient
 from textgym_agents.policies import MLPPolicy
 from textgym_agents.rollout import collect
@@ -90,12 +90,27 @@ def test_values_out_of_range_are_refused(
         ReinforceConfig(**dict(zip(fields, arguments, strict=True)))  # type: ignore[arg-type]
 
 
-def entropies(config: ReinforceConfig, updates: int = 200) -> list[float]:
+HELD_BY_PPO = PPOConfig(
+    learning_rate=0.005,
+    entropy_coef=0.01,
+    target_entropy=0.7,
+    entropy_learning_rate=0.2,
+    episodes_per_env=4,
+    num_epochs=2,
+    num_minibatches=2,
+)
+
+
+def make(policy: MLPPolicy, config: ReinforceConfig | PPOConfig) -> Reinforce | PPO:
+    return PPO(policy, config) if isinstance(config, PPOConfig) else Reinforce(policy, config)
+
+
+def entropies(config: ReinforceConfig | PPOConfig, updates: int = 200) -> list[float]:
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     with closing(make_envs("textgym:textgym/Tiny-v0", 8, {})) as envs:
         policy = MLPPolicy.from_env(envs, hidden_sizes=(16,))
-        learner = Reinforce(policy, config)
+        learner = make(policy, config)
         rows = []
         for update in range(updates):
             seeds = [update * 8 + slot for slot in range(8)]
@@ -111,16 +126,24 @@ def entropies(config: ReinforceConfig, updates: int = 200) -> list[float]:
     return [row["entropy"] for row in rows]
 
 
-def test_reinforce_holds_the_target_that_it_would_leave_without() -> None:
-    held = np.mean(entropies(HELD)[-50:])
+@pytest.mark.parametrize("config", [HELD, HELD_BY_PPO], ids=["REINFORCE", "PPO"])
+def test_learners_hold_the_target_that_they_would_leave_without(
+    config: ReinforceConfig | PPOConfig,
+) -> None:
+    held = np.mean(entropies(config)[-50:])
     assert held == pytest.approx(0.7, abs=0.07)
-    assert np.mean(entropies(replace(HELD, target_entropy=None))[-50:]) < 0.45
+    assert np.mean(entropies(replace(config, target_entropy=None))[-50:]) < 0.45
 
 
-def test_the_learner_refuses_a_state_that_is_not_its_own() -> None:
+@pytest.mark.parametrize("config", [HELD, HELD_BY_PPO], ids=["REINFORCE", "PPO"])
+def test_the_learner_refuses_a_state_that_is_not_its_own(
+    config: ReinforceConfig | PPOConfig,
+) -> None:
     policy = MLPPolicy(gym.spaces.Discrete(2), gym.spaces.Discrete(2), hidden_sizes=(4,))
-    learner = Reinforce(policy, HELD)
-    saved = learner.state()
-    learner.load_state(saved)
+    learner = make(policy, config)
+    learner.entropy_coef.update(0.2)
+    saved, again = learner.state(), make(policy, config)
+    again.load_state(saved)
+    assert again.entropy_coef.value == learner.entropy_coef.value != config.entropy_coef
     with pytest.raises(ValueError, match="log_entropy_coef"):
-        Reinforce(policy, replace(HELD, target_entropy=None)).load_state(saved)
+        make(policy, replace(config, target_entropy=None)).load_state(saved)

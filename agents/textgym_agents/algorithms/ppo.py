@@ -15,6 +15,7 @@ from torch import Tensor
 
 from textgym_agents.algorithms.base import Algorithm, check_rewards
 from textgym_agents.algorithms.checks import require
+from textgym_agents.algorithms.entropy import EntropyCoefficient, check_entropy
 from textgym_agents.algorithms.epochs import join
 from textgym_agents.algorithms.minibatches import Part, Split
 from textgym_agents.algorithms.reference import Reference, steered
@@ -87,6 +88,16 @@ class PPOConfig:
     # Higher: explores longer.
     entropy_coef: float = 0.0
 
+    # Mean entropy a step (nats) to hold: entropy_coef, which is then the first value, rises from
+    # batch to batch while the entropy is lower and falls while it is higher. Lower: ends closer to
+    # one action. Higher: explores on; above the logarithm of the number of actions it cannot be
+    # reached. None: the weight stays.
+    target_entropy: float | None = None
+
+    # Size of that adaptation: 0.1 changes the weight by a tenth a batch where the entropy is a nat
+    # off. Lower: slower and steadier. Higher: faster, until it swings.
+    entropy_learning_rate: float = 0.1
+
     # Scale each minibatch's advantages to mean 0 and deviation 1: the step no longer depends on the
     # reward's scale, but the gradient is biased.
     normalize_advantages: bool = True
@@ -158,7 +169,7 @@ class PPOConfig:
         ):
             require(name, getattr(self, name), least=0)
         require("clip_range", self.clip_range, most=1)
-        require("entropy_coef", self.entropy_coef)
+        check_entropy(self.entropy_coef, self.target_entropy, self.entropy_learning_rate)
         if self.clip_range_high is not None:
             require("clip_range_high", self.clip_range_high, above=0)
         if self.kl_penalty == "loss" and self.kl_estimator == "k1":
@@ -218,6 +229,9 @@ class PPO(Algorithm[PPOConfig]):
         super().__init__(policy, config)
         self.reference = Reference(policy) if config.kl_coef > 0 else None
         self.kl_coef = config.kl_coef
+        self.entropy_coef = EntropyCoefficient(
+            config.entropy_coef, config.target_entropy, config.entropy_learning_rate
+        )
         self.scale = RunningScale()
 
     def learning_rate(self, progress: float) -> float:
@@ -243,7 +257,8 @@ class PPO(Algorithm[PPOConfig]):
             (nats a step), ``kl`` (from the batch's policy, nats a step), ``clip_fraction`` (of
             steps whose ratio is out of range), ``grad_norm``. Of the batch: ``optimizer_steps``,
             ``advantage_std``, ``explained_variance`` (of the targets, by the values that acted),
-            and with a reference ``kl_reference`` (nats a step) and ``kl_coef``, the one used.
+            ``entropy_coef``, the one used, and with a reference ``kl_reference`` (nats a step) and
+            ``kl_coef``, the one used.
 
         Raises:
             ValueError: A reward is not finite, or the batch is empty.
@@ -271,15 +286,17 @@ class PPO(Algorithm[PPOConfig]):
             "advantage_std": float(batch.advantages.std()),
             "explained_variance": explained_variance(batch.values, batch.returns),
             "learning_rate": self.learning_rate(progress),
+            "entropy_coef": self.entropy_coef.value,
         }
+        self.entropy_coef.update(metrics["entropy"])
         if self.reference is not None:
             metrics |= {"kl_reference": batch.kl_reference, "kl_coef": self.kl_coef}
             self.kl_coef = steered(self.kl_coef, batch.kl_reference, self.config.kl_coef_target)
         return metrics
 
     def state(self) -> dict[str, Tensor]:
-        """The coefficient, the reference's weights and the returns' scale, as far as in use."""
-        state: dict[str, Tensor] = {}
+        """The coefficients, the reference's weights and the returns' scale, as far as in use."""
+        state = self.entropy_coef.state()
         if self.reference is not None:
             state["kl_coef"] = torch.tensor(self.kl_coef, dtype=torch.float64)
             state |= self.reference.state()
@@ -299,6 +316,7 @@ class PPO(Algorithm[PPOConfig]):
             self.reference.load_state(tensors)
         if self.config.normalize_values:
             self.scale.load_state(tensors)
+        self.entropy_coef.load_state(tensors)
 
     def comparable(self, episodes: Sequence[Episode]) -> Sequence[Episode]:
         """The episodes with the legal actions that the behaviour chose from."""
@@ -379,7 +397,7 @@ class PPO(Algorithm[PPOConfig]):
             config.value_clip_range or math.inf,
         )
         loss = policy_loss + config.value_coef * value_loss
-        loss = loss - config.entropy_coef * evaluation.entropy
+        loss = loss - self.entropy_coef.value * evaluation.entropy
         if batch.reference_log_probs is not None and config.kl_penalty == "loss":
             kl = kl_estimates(log_probs, of(batch.reference_log_probs), config.kl_estimator)
             loss = loss + self.kl_coef * kl
