@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from safetensors.torch import load_file
 
 from textgym_agents import train as training
 from textgym_agents.algorithms import ALGORITHMS, Algorithm, ReinforceConfig
-from textgym_agents.checkpoint import read_state
+from textgym_agents.checkpoint import find_checkpoint, read_state
 from textgym_agents.distributed import LAUNCH, Processes, divide, join_processes
 from textgym_agents.loggers import TIME_COLUMNS, read_rows
 from textgym_agents.policies import Contexts, Episode, Policy
@@ -401,6 +402,37 @@ def test_both_launchers_start_the_command_line_and_ctrl_c_stops_it(tmp_path: Pat
         last = read_rows(output / "log.jsonl")[-1]["iteration"]
         assert (output / f"checkpoints/iteration-{int(last):08d}/state.json").exists(), errors
         assert '"processes": 2' in (output / "metrics.json").read_text()
+
+
+@pytest.mark.slow
+def test_two_nodes_compute_what_two_processes_of_one_do(tmp_path: Path) -> None:
+    """Each node runs the same command; where the processes are makes no difference."""
+    options = ["-m", "textgym_agents", "train", "ppo", "--env-id", CARTPOLE, "--num-envs", "4"]
+    options += ["--total-steps", "400", "--no-progress", "--output"]
+    assert launched(*options, tmp_path / "node").returncode == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2"]
+    command += ["--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port", str(port)]
+    nodes = [
+        subprocess.Popen(
+            [*command, "--node-rank", str(rank), *options, str(tmp_path / "nodes")],
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    for node in nodes:
+        _, errors = node.communicate(timeout=120)
+        assert node.returncode == 0, errors
+    one, two = (find_checkpoint(tmp_path / name) for name in ("node", "nodes"))
+    assert one.name == two.name
+    for name in ("policy", "optimizer"):
+        expected, found = (load_file(path / f"{name}.safetensors") for path in (one, two))
+        assert expected.keys() == found.keys()
+        assert all(torch.equal(found[key], tensor) for key, tensor in expected.items())
 
 
 @pytest.mark.slow
