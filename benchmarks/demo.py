@@ -73,12 +73,24 @@ def bundled() -> Policy:
 
 
 def held_out(
-    policy: Policy, budget: Budget, *, temperature: float = 1.0, greedy: bool = False
+    policy: Policy,
+    budget: Budget,
+    *,
+    temperature: float = 1.0,
+    greedy: bool = False,
+    best_of: int = 1,
 ) -> EvaluationResult:
     """Score answers to validation prompts; the same prompts for every policy."""
     policy.sampling = Sampling(temperature=temperature)
     envs = gym.make_vec(ENV_ID, num_envs=64, split="validation", mask_in_info=False)
-    return evaluate(envs, policy, num_episodes=budget.held_out, seed=1, deterministic=greedy)
+    return evaluate(
+        envs,
+        policy,
+        num_episodes=budget.held_out,
+        seed=1,
+        deterministic=greedy,
+        best_of=best_of,
+    )
 
 
 def row(name: str, how: str, result: EvaluationResult) -> dict[str, Any]:

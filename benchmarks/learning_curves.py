@@ -6,9 +6,10 @@ Each algorithm learns Story at level medium from the environment's reward, for t
 of tokens. Their held-out scores (sampled, the same validation prompts for all) are compared as they
 are then, and their scores on training prompts at the time when the fastest had finished. Beside
 them: maximum likelihood on the experts' answers for the same number of tokens, REINFORCE on a
-random reward, the untrained model, and the start at lower temperatures, since sampling colder
-raises a likelihood model's score for nothing. A run that was cut off goes on where it was, and a
-finished one is not repeated.
+random reward, the untrained model, the start at lower temperatures, since sampling colder raises a
+likelihood model's score for nothing, and the best of several of its samples by the reward, which
+is what can be had without learning where the reward may be asked at decoding. A run that was cut
+off goes on where it was, and a finished one is not repeated.
 """
 
 from __future__ import annotations
@@ -147,12 +148,15 @@ def row(
 
 
 def controls(budget: Budget) -> list[dict[str, Any]]:
-    """The start, as it is and colder."""
+    """The start, as it is, colder, and as the reward would choose among its samples."""
     rows = []
     for temperature in (1.0, *TEMPERATURES):
         name = "bundled model" if temperature == 1 else f"bundled model, temperature {temperature}"
         result = held_out(bundled(), budget, temperature=temperature)
         rows.append(row(name, result.scores["score"], "prompts"))
+    for count in (4, 16):
+        result = held_out(bundled(), budget, best_of=count)
+        rows.append(row(f"bundled model, best of {count}", result.scores["score"], "prompts"))
     return rows
 
 

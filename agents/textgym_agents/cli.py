@@ -104,16 +104,17 @@ class CheckpointCommand:
     # Torch's CPU threads; 0 leaves them.
     threads: int = 0
 
-    def run(self, num_episodes: int) -> EvaluationResult:
+    def run(self, num_episodes: int, best_of: int = 1) -> EvaluationResult:
         """Load the policy and let it act for so many episodes."""
         require("num_episodes", num_episodes, least=1)
+        require("best_of", best_of, least=1)
         check_device(self.device)
         checkpoint = find_checkpoint(self.checkpoint)
         state = read_state(checkpoint)
         description = with_sampling(state.policy, self._sampling(state.policy))
         env_id = self.env_id or state.train_config["env_id"]
         kwargs = {**self._trained_kwargs(state.train_config), **self.env_kwargs}
-        num_envs = min(self.num_envs, num_episodes)
+        num_envs = min(self.num_envs, num_episodes * best_of)
         with cpu_threads(self.threads), closing(make_envs(env_id, num_envs, kwargs)) as envs:
             check_fits(description, envs)
             policy = load_policy(description, checkpoint)
@@ -124,6 +125,7 @@ class CheckpointCommand:
                 num_episodes=num_episodes,
                 seed=self.seed,
                 deterministic=self.deterministic,
+                best_of=best_of,
             )
 
     def _trained_kwargs(self, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,6 +147,10 @@ class EvaluateCommand(CheckpointCommand):
     # Episodes. Lower: faster. Higher: narrower intervals.
     num_episodes: int = 200
 
+    # Tries from each start, of which the one with the highest return counts; divides num_envs.
+    # Higher: what the reward alone can do for the policy, at as many times the cost.
+    best_of: int = 1
+
     # A JSON file for the numbers; None: they are printed only.
     output: Path | None = None
 
@@ -152,7 +158,7 @@ class EvaluateCommand(CheckpointCommand):
         """Print, and write, the estimates."""
         if self.output is not None:
             refuse_folder(self.output)
-        result = self.run(self.num_episodes)
+        result = self.run(self.num_episodes, self.best_of)
         estimates = {"return": result.returns, "length": result.length, **result.scores}
         for name, estimate in estimates.items():
             print(

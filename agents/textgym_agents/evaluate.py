@@ -78,6 +78,7 @@ def evaluate(
     num_episodes: int,
     seed: int = 0,
     deterministic: bool = False,
+    best_of: int = 1,
 ) -> EvaluationResult:
     """Run a policy without changing it.
 
@@ -91,21 +92,37 @@ def evaluate(
         num_episodes: Episodes, 1 or more.
         seed: Seed of the environments and of the actions.
         deterministic: Take the most probable actions instead of sampling.
+        best_of: Tries from each start, of which the one with the highest return counts: what the
+            reward alone can do for a policy that does not learn, where it may be asked at
+            decoding. It divides the number of environments.
 
     Raises:
-        ValueError: ``num_episodes`` is less than 1.
+        ValueError: ``num_episodes`` or ``best_of`` is less than 1, or ``best_of`` does not divide
+            the number of environments.
     """
-    if num_episodes < 1:
-        raise ValueError(f"num_episodes must be at least 1, got {num_episodes}")
-    seeds = iteration_seeds(seed, EVALUATION, envs.num_envs)
-    episodes = collect(
+    for name, number in (("num_episodes", num_episodes), ("best_of", best_of)):
+        if number < 1:
+            raise ValueError(f"{name} must be at least 1, got {number}")
+    if envs.num_envs % best_of:
+        raise ValueError(
+            f"best_of {best_of} does not divide the {envs.num_envs} environments: num_envs must be "
+            f"a multiple of {best_of}"
+        )
+    seeds = iteration_seeds(seed, EVALUATION, envs.num_envs, best_of)
+    tries = collect(
         envs,
         policy,
         seeds=seeds.slots,
-        episodes_per_env=math.ceil(num_episodes / envs.num_envs),
+        episodes_per_env=math.ceil(num_episodes * best_of / envs.num_envs),
         generator=seeds.generator(policy.device),
         deterministic=deterministic,
-    )[:num_episodes]
+    )
+    best: dict[int, Episode] = {}
+    for episode in tries:
+        known = best.setdefault(episode.group, episode)
+        if episode.total_reward > known.total_reward:
+            best[episode.group] = episode
+    episodes = list(best.values())[:num_episodes]
     return EvaluationResult(
         returns=Estimate.of([episode.total_reward for episode in episodes]),
         length=Estimate.of([episode.num_steps for episode in episodes]),

@@ -38,6 +38,7 @@ from textgym_agents.loggers import (
 )
 from textgym_agents.policies import Episode, MLPPolicy
 from textgym_agents.policies.construction import PolicyConfig
+from textgym_agents.rollout import collect
 from textgym_agents.runs.config import TrainConfig
 from textgym_agents.runs.environments import make_envs
 from textgym_agents.runs.interruption import interruptible
@@ -467,6 +468,24 @@ def test_evaluation_is_reproducible_and_keeps_the_policy() -> None:
     returns = [episode.total_reward for episode in first.episodes]
     assert first.returns.mean == pytest.approx(np.mean(returns))
     assert all(torch.equal(p, b) for p, b in zip(policy.parameters(), before, strict=True))
+
+
+def test_the_best_of_several_tries_counts() -> None:
+    envs = make_envs(TINY, 6)
+    policy = MLPPolicy.from_env(envs, hidden_sizes=(8,))
+    result = evaluate(envs, policy, num_episodes=40, seed=1, best_of=3)
+    seeds = iteration_seeds(1, 0, 6, 3)
+    tries = collect(
+        envs, policy, seeds=seeds.slots, episodes_per_env=20, generator=seeds.generator()
+    )
+    with pytest.raises(ValueError, match="best_of 4 does not divide the 6 environments"):
+        evaluate(envs, policy, num_episodes=1, best_of=4)
+    envs.close()
+    returns = np.array([episode.total_reward for episode in tries]).reshape(2, 3, 20)
+    assert [e.total_reward for e in result.episodes] == returns.max(axis=1).ravel().tolist()
+    prompts = [episode.info["prompt"] for episode in tries]
+    assert [e.info["prompt"] for e in result.episodes] == prompts[:20] + prompts[60:80]
+    assert result.returns.mean > returns.mean()
 
 
 def test_evaluation_estimates_the_scores_of_texts() -> None:
