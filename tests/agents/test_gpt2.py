@@ -122,10 +122,18 @@ def replaced(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
     return model
 
 
-@pytest.mark.parametrize("change", [hooked, overridden, replaced])
-def test_what_is_more_than_its_weights_is_called(change: Any) -> None:
+@pytest.mark.parametrize("change", [hooked, overridden])
+def test_hooks_are_called_whenever_they_come(change: Any) -> None:
+    model = gpt2()
+    weights = GPT2Weights(model, torch.float32)
+    assert not weights.hooked
+    change(model)
+    assert weights.hooked
+
+
+def test_a_part_of_another_class_is_called() -> None:
     assert is_plain_gpt2(gpt2())
-    assert not is_plain_gpt2(change(gpt2()))
+    assert not is_plain_gpt2(replaced(gpt2()))
 
 
 def test_other_models_and_attentions_are_called() -> None:

@@ -111,6 +111,18 @@ class Algorithm(ABC, Generic[ConfigT]):
                 f"{type(self).__name__} keeps no state, got {', '.join(sorted(tensors))}"
             )
 
+    def _check_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Check that a state to load has the names of this algorithm's own.
+
+        Raises:
+            ValueError: It has others; names them.
+        """
+        if differing := tensors.keys() ^ self.state().keys():
+            raise ValueError(
+                f"the saved state of {type(self).__name__} and what this run keeps differ in "
+                + ", ".join(sorted(differing))
+            )
+
     @classmethod
     def check_batch_size(cls, config: ConfigT, num_episodes: int) -> None:
         """Check, before anything is collected, that a batch of so many episodes is enough.

@@ -153,7 +153,7 @@ class EpochAlgorithm(Algorithm[ConfigT]):
         finally:
             self.optimizer.zero_grad(set_to_none=True)
         metrics = {
-            **{name: float(np.mean([row[name] for row in rows])) for name in rows[0]},
+            **means(rows),
             **batch.metrics,
             "log_prob_gap": rows[0]["log_prob_gap"],
             "learning_rate": self.learning_rate(progress),
@@ -169,11 +169,7 @@ class EpochAlgorithm(Algorithm[ConfigT]):
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on from what `state` gave; see `Algorithm.load_state`."""
-        if differing := tensors.keys() ^ self.state().keys():
-            raise ValueError(
-                f"the saved state of {type(self).__name__} and what this run keeps differ in "
-                + ", ".join(sorted(differing))
-            )
+        self._check_state(tensors)
         if self.reference is not None:
             self.reference.load_state(tensors)
         self.entropy_coef.load_state(tensors)
@@ -195,6 +191,11 @@ class EpochAlgorithm(Algorithm[ConfigT]):
             difference = evaluation.log_probs.detach() - steps.old_log_probs
             gap = max(gap, float(difference.abs().max()))
         return {**metrics, "log_prob_gap": gap}
+
+
+def means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of each number over the rows that have it; the first row has all."""
+    return {name: float(np.mean([row[name] for row in rows if name in row])) for name in rows[0]}
 
 
 def join(arrays: Sequence[NDArray[np.floating]]) -> Floats:

@@ -16,9 +16,10 @@ from torch import Tensor
 from textgym_agents.algorithms.base import Algorithm, check_rewards
 from textgym_agents.algorithms.checks import require
 from textgym_agents.algorithms.entropy import EntropyCoefficient, check_entropy
-from textgym_agents.algorithms.epochs import join
+from textgym_agents.algorithms.epochs import Floats, join, means
 from textgym_agents.algorithms.minibatches import Part, Split
 from textgym_agents.algorithms.reference import Reference, steered
+from textgym_agents.algorithms.schedules import Schedule, scheduled
 from textgym_agents.algorithms.value_normalization import RunningScale
 from textgym_agents.losses import (
     KLEstimator,
@@ -28,8 +29,6 @@ from textgym_agents.losses import (
 )
 from textgym_agents.policies import Episode, Evaluation, Policy
 from textgym_agents.returns import explained_variance, generalized_advantages, normalized
-
-Floats = NDArray[np.float64]
 
 _EARLY_STOP = 1.5
 """The KL divergence stops the epochs at so many times target_kl, as in Stable-Baselines3."""
@@ -43,8 +42,9 @@ class PPOConfig:
     # models want 1e-6 to 3e-4, small networks 3e-4 to 3e-3.
     learning_rate: float = 3e-4
 
-    # How the step size changes: not at all, or in a line to 0 at total_steps.
-    schedule: Literal["constant", "linear"] = "constant"
+    # How the step size changes: constant, or falling to 0 at total_steps, along a line or half a
+    # cosine. Falling settles where constant steps keep wandering.
+    schedule: Schedule = "constant"
 
     # Discount a step, 0 to 1. Lower: early rewards count more and estimates vary less; 0.99 is
     # usual for control tasks of hundreds of steps. 1 is the plain sum, usual for texts. States far
@@ -88,10 +88,9 @@ class PPOConfig:
     # Higher: explores longer.
     entropy_coef: float = 0.0
 
-    # Mean entropy a step (nats) to hold: entropy_coef, which is then the first value, rises from
-    # batch to batch while the entropy is lower and falls while it is higher. Lower: ends closer to
-    # one action. Higher: explores on; above the logarithm of the number of actions it cannot be
-    # reached. None: the weight stays.
+    # Mean entropy a step (nats) to hold: entropy_coef, then the first value, rises from batch to
+    # batch while the entropy is lower and falls while it is higher. Lower: ends closer to one
+    # action. Higher: explores on. None: the weight stays.
     target_entropy: float | None = None
 
     # Size of that adaptation: 0.1 changes the weight by a tenth a batch where the entropy is a nat
@@ -156,17 +155,9 @@ class PPOConfig:
             require(name, getattr(self, name), least=0, most=1)
         for name in ("num_epochs", "num_minibatches", "episodes_per_env", "group_size"):
             require(name, getattr(self, name), least=1)
-        for name in (
-            "value_clip_range",
-            "value_coef",
-            "target_kl",
-            "kl_coef",
-            "kl_coef_target",
-            "max_grad_norm",
-            "weight_decay",
-            "steps_per_env",
-            "max_tokens_per_pass",
-        ):
+        for name in ("value_clip_range", "value_coef", "target_kl", "kl_coef", "kl_coef_target"):
+            require(name, getattr(self, name), least=0)
+        for name in ("max_grad_norm", "weight_decay", "steps_per_env", "max_tokens_per_pass"):
             require(name, getattr(self, name), least=0)
         require("clip_range", self.clip_range, most=1)
         check_entropy(self.entropy_coef, self.target_entropy, self.entropy_learning_rate)
@@ -235,9 +226,8 @@ class PPO(Algorithm[PPOConfig]):
         self.scale = RunningScale()
 
     def learning_rate(self, progress: float) -> float:
-        """Constant, or falling in a line to 0 as ``progress`` goes from 0 to 1."""
-        left = 1.0 - min(progress, 1.0) if self.config.schedule == "linear" else 1.0
-        return self.config.learning_rate * left
+        """By the schedule; ``progress`` is the share of training done."""
+        return self.config.learning_rate * scheduled(self.config.schedule, progress)
 
     def gradients(self, episodes: Sequence[Episode]) -> dict[str, float]:
         """Set ``grad`` to the gradient of the loss of the whole batch as one minibatch."""
@@ -281,7 +271,7 @@ class PPO(Algorithm[PPOConfig]):
         finally:
             self.optimizer.zero_grad(set_to_none=True)
         metrics = {
-            **_means(rows),
+            **means(rows),
             "optimizer_steps": sum("grad_norm" in row for row in rows),
             "advantage_std": float(batch.advantages.std()),
             "explained_variance": explained_variance(batch.values, batch.returns),
@@ -306,11 +296,7 @@ class PPO(Algorithm[PPOConfig]):
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on from what `state` gave; see `Algorithm.load_state`."""
-        if differing := tensors.keys() ^ self.state().keys():
-            raise ValueError(
-                "the saved state of PPO and what this run keeps differ in "
-                + ", ".join(sorted(differing))
-            )
+        self._check_state(tensors)
         if self.reference is not None:
             self.kl_coef = float(tensors["kl_coef"])
             self.reference.load_state(tensors)
@@ -411,8 +397,3 @@ class PPO(Algorithm[PPOConfig]):
             "kl": kl_estimates(old, log_probs.detach(), "k3"),
             "clip_fraction": outside.to(log_probs.dtype),
         }
-
-
-def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Of each number over the rows that have it; the first row has all."""
-    return {name: float(np.mean([row[name] for row in rows if name in row])) for name in rows[0]}

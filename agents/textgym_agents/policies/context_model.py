@@ -27,16 +27,8 @@ from textgym_agents.policies.decoder import (
     output_head,
 )
 from textgym_agents.policies.gpt2 import GPT2Weights, is_plain_gpt2
-from textgym_agents.policies.packing import (
-    Pass,
-    PromptCache,
-    SharedPrompts,
-    following_mask,
-    padded,
-    pass_cost,
-    share_prompts,
-    tight_chunks,
-)
+from textgym_agents.policies.packed_attention import can_pack, packed
+from textgym_agents.policies.packing import Pass, Row, pack, padded, pass_cost, tight_chunks
 from textgym_agents.policies.versions import Versions, WeightVersions
 
 _IntArray = NDArray[np.int64]
@@ -128,10 +120,10 @@ class ContextModel:
         return slots, *self._whole(self._tensor(tokens[slots, :width]), self._tensor(last))
 
     def steps(self, contexts: Sequence[Contexts], head: bool = True) -> Iterator[Pass]:
-        """Compute episodes with gradients, those of similar lengths together.
+        """Compute episodes with gradients, in one row without padding where the model lets it.
 
-        A prompt that several episodes begin with goes through the model once (not under gradient
-        checkpointing, where the prompts' layers could not be computed again on their own).
+        A prompt that several episodes begin with goes through the model once there. Elsewhere, and
+        under gradient checkpointing, those of similar lengths go side by side.
 
         Args:
             contexts: One an episode.
@@ -145,67 +137,29 @@ class ContextModel:
         """
         width = max(len(context.tokens) for context in contexts)
         self.check_length(width)
-        shared = None
         recompute = self._recompute and torch.is_grad_enabled()
-        if width <= self._cacheable_width and not recompute:
-            shared = share_prompts(contexts)
-        starts = np.zeros(len(contexts), np.int64)
-        cache = None
-        if shared is not None:
-            cache = self._prompt_cache(shared)
-            starts = np.array([len(shared.prompts[source]) for source in shared.source])
-        sizes = np.array([len(context.tokens) for context in contexts]) - starts
-        chunks = tight_chunks(sizes, pass_cost(self.device))
-        for chunk in chunks:
-            ids = padded([contexts[i].tokens[starts[i] :] for i in chunk])
-            at = [contexts[i].lengths - 1 - starts[i] for i in chunk]
+        if width <= self._cacheable_width and can_pack(self.model) and not recompute:
+            hidden, logits = self._row(pack(contexts, self.device, self.compute_dtype), head)
+            yield Pass(list(range(len(contexts))), hidden, hidden, logits)
+            return
+        sizes = [len(context.tokens) for context in contexts]
+        for chunk in tight_chunks(sizes, pass_cost(self.device)):
+            ids = padded([contexts[i].tokens for i in chunk])
+            at = [contexts[i].lengths - 1 for i in chunk]
             steps = np.concatenate([row * ids.shape[1] + step for row, step in enumerate(at)])
-            if shared is None or cache is None:
-                hidden, logits = self._whole(self._tensor(ids), self._tensor(steps), head)
-            else:
-                source = shared.source[chunk]
-                hidden, logits = self._following(cache, ids, source, starts[chunk], steps, head)
+            hidden, logits = self._whole(self._tensor(ids), self._tensor(steps), head)
             yield Pass(chunk, hidden, hidden, logits)
 
-    def _prompt_cache(self, shared: SharedPrompts) -> PromptCache:
-        """Keys and values of the distinct prompts."""
-        ids = self._tensor(padded(shared.prompts))
-        cache = PromptCache(self._num_layers)
-        nothing = torch.zeros(0, dtype=torch.int64, device=self.device)
-        self._forward(
-            nothing,
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            past_key_values=cache.cache,
-            use_cache=True,
-        )
-        return cache
-
-    def _following(
-        self,
-        cache: PromptCache,
-        ids: _IntArray,
-        source: _IntArray,
-        starts: _IntArray,
-        at: _IntArray,
-        head: bool,
-    ) -> tuple[Tensor, Tensor]:
-        """Hidden states and logits at tokens that follow the prompts in the cache."""
-        width = int(starts.max())
-        cache.follow(self._tensor(source), width)
-        lengths = self._tensor(starts)
-        dtype = self.compute_dtype
-        positions = lengths[:, None] + torch.arange(ids.shape[1], device=self.device)
-        if self._max_positions is not None:  # Those of padding may lie beyond.
-            positions = positions.clamp(max=self._max_positions - 1)
-        return self._step(
-            self._tensor(ids),
-            positions,
-            following_mask(lengths, width, ids.shape[1], dtype),
-            cache.cache,
-            self._tensor(at),
-            head,
-        )
+    def _row(self, row: Row, head: bool) -> tuple[Tensor, Tensor]:
+        """Hidden states and logits at the steps of packed contexts."""
+        with packed(self.model, row.blocks):
+            return self._forward(
+                self._tensor(row.steps),
+                head,
+                input_ids=self._tensor(row.tokens)[None],
+                position_ids=self._tensor(row.positions)[None],
+                use_cache=False,
+            )
 
     def _tensor(self, array: _IntArray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
@@ -238,8 +192,9 @@ class ContextModel:
         self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Cache, select: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """What the cache calls."""
-        forward = self._step if self._gpt2 is None else self._gpt2.forward
-        return forward(ids, positions, mask, cache, select)
+        if self._gpt2 is None or self._gpt2.hooked:
+            return self._step(ids, positions, mask, cache, select)
+        return self._gpt2.forward(ids, positions, mask, cache, select)
 
     def _step(
         self,

@@ -35,23 +35,19 @@ _PARTS: dict[type[nn.Module], dict[str, type[nn.Module]]] = {
 
 
 def is_plain_gpt2(model: PreTrainedModel) -> bool:
-    """Whether `GPT2Weights` compute what the model computes.
+    """Whether `GPT2Weights` compute what the model computes, hooks aside.
 
-    Not where a part is another class (an adapter's), has a hook or its own forward, or where the
-    attention is not PyTorch's.
+    Not where a part is another class (an adapter's), or the attention is not PyTorch's.
     """
     if type(model) is not GPT2LMHeadModel or model.config._attn_implementation != "sdpa":
         return False
     for module in model.modules():
-        if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
-            return False
         parts = _PARTS.get(type(module), {})
         if any(type(getattr(module, name)) is not kind for name, kind in parts.items()):
             return False
     decoder: Any = model.transformer
-    blocks = decoder.h
     return all(
-        type(block) is GPT2Block and not hasattr(block, "crossattention") for block in blocks
+        type(block) is GPT2Block and not hasattr(block, "crossattention") for block in decoder.h
     )
 
 
@@ -108,6 +104,7 @@ class GPT2Weights:
 
         decoder: Any = model.transformer
         head = output_head(model)
+        self._modules = list(model.modules())
         self._heads = int(model.config.num_attention_heads)
         self._tokens, self._positions = decoder.wte.weight.detach(), decoder.wpe.weight.detach()
         self._layers = [
@@ -126,6 +123,14 @@ class GPT2Weights:
         self._norm = norm(decoder.ln_f)
         self._head = head.weight.detach().to(dtype)
         self._head_bias = None if head.bias is None else head.bias.detach().to(dtype)
+
+    @property
+    def hooked(self) -> bool:
+        """Whether a part of the model has a hook, or a forward of its own, that is to be called."""
+        return any(
+            module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__
+            for module in self._modules
+        )
 
     def forward(
         self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Cache, select: Tensor | None

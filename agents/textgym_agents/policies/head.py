@@ -74,7 +74,7 @@ def sampled_log_probs(
     kept: Tensor | None = None,
     dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """`head_log_probs` for any sampling.
+    """`head_log_probs`, whose other arguments and results these are, for any sampling.
 
     Args:
         hidden: See there.
@@ -87,9 +87,6 @@ def sampled_log_probs(
         old_log_probs: float ``[M]``; see `process_logits`.
         kept: int64 ``[M]``; see `process_logits`.
         dtype: See there.
-
-    Returns:
-        See there.
     """
     if not sampling.filters and sampling.epsilon == 0:
         return head_log_probs(
@@ -112,8 +109,7 @@ def sampled_log_probs(
             sampling,
             _rows(mask, rows),
             actions[rows],
-            None if old_log_probs is None else old_log_probs[rows],
-            None if kept is None else kept[rows],
+            *(None if known is None else known[rows] for known in (old_log_probs, kept)),
         )
         return gather(log_probs, actions[rows]), entropy(log_probs)
 

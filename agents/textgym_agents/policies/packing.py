@@ -1,4 +1,4 @@
-"""How the contexts of a batch go through a model: shared prompts once, and hardly any padding.
+"""How the contexts of a batch go through a model: shared prompts once, and without padding.
 
 The episodes of a group have the same prompt. Causal attention gives a prompt the same keys and
 values whatever follows, so it is computed once, and the texts after it attend to them.
@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers.cache_utils import Cache, CacheLayerMixin
 
 from textgym_agents.policies.base import Contexts, Evaluation
+from textgym_agents.policies.packed_attention import Block
 
 _IntArray = NDArray[np.int64]
 
@@ -25,8 +25,8 @@ _PASS_COST = {"cpu": 48}
 _PASS_COST_ELSEWHERE = 4096
 """Accelerators are not measured; they run wide passes best."""
 
-_WORTHWHILE = 1.25
-"""Sharing must save a fifth of all tokens: it needs a second forward pass."""
+_WORTHWHILE = 1.05
+"""Sharing must save a twentieth of all tokens: texts without their prompts attend more slowly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,133 @@ def share_prompts(contexts: Sequence[Contexts]) -> SharedPrompts | None:
     total = sum(len(context.tokens) for context in contexts)
     saved = int(lengths.sum()) - sum(len(prompt) for prompt in prompts)
     return SharedPrompts(prompts, source) if total > _WORTHWHILE * (total - saved) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Contexts end to end.
+
+    Attributes:
+        tokens: int64 ``[T]``.
+        positions: int64 ``[T]``, each token's in its context.
+        steps: int64 ``[M]``, where in the row the contexts' steps are, one context after another.
+        blocks: How its tokens attend.
+    """
+
+    tokens: _IntArray
+    positions: _IntArray
+    steps: _IntArray
+    blocks: list[Block]
+
+
+def pack(contexts: Sequence[Contexts], device: torch.device, dtype: torch.dtype) -> Row:
+    """Put contexts into one row; prompts that they share come first, and once.
+
+    Args:
+        contexts: One an episode.
+        device: Of what the blocks hold.
+        dtype: Of their masks.
+    """
+    row = _Building(device, dtype)
+    shared = share_prompts(contexts)
+    starts = np.zeros(len(contexts), np.int64)
+    if shared is None:
+        begins = row.add([context.tokens for context in contexts], starts)
+    else:
+        prompts = row.add(shared.prompts, np.zeros(len(shared.prompts), np.int64))
+        starts = np.array([len(shared.prompts[source]) for source in shared.source])
+        texts = [context.tokens[start:] for context, start in zip(contexts, starts, strict=True)]
+        begins = row.add(texts, starts, prompts[shared.source])
+    steps = [
+        begin + context.lengths - 1 - start
+        for begin, context, start in zip(begins, contexts, starts, strict=True)
+    ]
+    return Row(
+        np.concatenate(row.tokens),
+        np.concatenate(row.positions),
+        np.concatenate(steps),
+        row.blocks,
+    )
+
+
+class _Building:
+    """A row that grows by sequences."""
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.tokens: list[_IntArray] = []
+        self.positions: list[_IntArray] = []
+        self.blocks: list[Block] = []
+        self._size = 0
+        self._device, self._dtype = device, dtype
+
+    def add(
+        self, sequences: Sequence[_IntArray], starts: _IntArray, prompts: _IntArray | None = None
+    ) -> _IntArray:
+        """Put sequences at the end, those of similar lengths together.
+
+        Args:
+            sequences: ``N``, int64 ``[L_i]``.
+            starts: int64 ``[N]``, the position of each one's first token, which is the length of
+                the prompt that it follows.
+            prompts: int64 ``[N]``, where in the row these prompts begin; None: there are none.
+
+        Returns:
+            int64 ``[N]``, where in the row each begins.
+        """
+        begins = np.zeros(len(sequences), np.int64)
+        sizes = np.array([len(sequence) for sequence in sequences])
+        for chunk in tight_chunks(sizes, pass_cost(self._device)):
+            for index in chunk:
+                begins[index] = self._size
+                self._size += sizes[index]
+                self.tokens.append(sequences[index])
+                self.positions.append(starts[index] + np.arange(sizes[index]))
+            first = None if prompts is None else prompts[chunk]
+            self.blocks.append(self._block(sizes[chunk], starts[chunk], first))
+        return begins
+
+    def _block(self, sizes: _IntArray, starts: _IntArray, prompts: _IntArray | None) -> Block:
+        longest = int(sizes.max())
+        real = np.arange(longest) < sizes[:, None]
+        places = None if real.all() else self._tensor(np.flatnonzero(real))
+        size, shape = int(sizes.sum()), (len(sizes), longest)
+        if prompts is None:
+            return Block(size, shape, places)
+        columns = np.arange(int(starts.max()))
+        tokens = prompts[:, None] + np.minimum(columns, starts[:, None] - 1)
+        if (starts == starts[0]).all():
+            starts = starts[:1]  # One mask for all.
+        mask = following_mask(self._tensor(starts), len(columns), longest, self._dtype)
+        return Block(size, shape, places, self._tensor(tokens), mask)
+
+    def _tensor(self, array: _IntArray) -> Tensor:
+        return torch.from_numpy(array).to(self._device)
+
+
+def following_mask(lengths: Tensor, width: int, size: int, dtype: torch.dtype) -> Tensor:
+    """The additive attention mask of ``size`` tokens that follow right-padded prompts.
+
+    Args:
+        lengths: int64 ``[B]``, the prompts' lengths.
+        width: The prompts' columns.
+        size: New tokens a sequence.
+        dtype: Of the mask.
+
+    Returns:
+        ``[B, 1, size, width + size]``: 0 where attended to, the lowest number elsewhere.
+    """
+    never = torch.finfo(dtype).min
+    device = lengths.device
+    hidden = torch.arange(width, device=device) >= lengths[:, None]
+    prompt = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill_(hidden, never)
+    causal = torch.full((size, size), never, dtype=dtype, device=device).triu_(diagonal=1)
+    return torch.cat(
+        [
+            prompt[:, None, None].expand(-1, 1, size, -1),
+            causal.expand(len(lengths), 1, -1, -1),
+        ],
+        dim=-1,
+    )
 
 
 def pass_cost(device: torch.device) -> int:
@@ -155,92 +282,6 @@ def step_order(chunks: Sequence[Sequence[int]], num_steps: Sequence[int]) -> _In
     order = [i for chunk in chunks for i in chunk]
     steps = np.concatenate([np.arange(ends[i] - num_steps[i], ends[i]) for i in order])
     return np.argsort(steps)
-
-
-class PromptLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
-    """One layer's keys and values of prompts: taken once, attended to by what follows.
-
-    Gradients flow through both. `rows` None takes; a tensor int64 ``[B]`` says which prompt each
-    of the ``B`` sequences follows.
-    """
-
-    is_sliding = False
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.rows: Tensor | None = None
-        self.width = 0
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Nothing: the prompts' own states are kept."""
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
-    ) -> tuple[Tensor, Tensor]:
-        """Keep ``[U, heads, P, width]``, or put the prompts' before ``[B, heads, q, width]``."""
-        if self.rows is None:
-            self.keys, self.values = key_states, value_states
-            self.is_initialized = True
-            return key_states, value_states
-        assert self.keys is not None and self.values is not None
-        keys = self.keys[self.rows, :, : self.width]
-        values = self.values[self.rows, :, : self.width]
-        return torch.cat([keys, key_states], dim=2), torch.cat([values, value_states], dim=2)
-
-    def get_seq_length(self) -> int:
-        """The number of the prompts' columns that new tokens attend to."""
-        return 0 if self.rows is None else self.width
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """The length and the offset of the mask that ``query_length`` new tokens need."""
-        return self.get_seq_length() + query_length, 0
-
-    def get_max_length(self) -> int:
-        """No limit."""
-        return -1
-
-
-class PromptCache:
-    """The prompts' keys and values of all layers, for the passes over what follows them.
-
-    Args:
-        num_layers: Decoder layers.
-    """
-
-    def __init__(self, num_layers: int) -> None:
-        self._layers = [PromptLayer() for _ in range(num_layers)]
-        self.cache = Cache(layers=list(self._layers))
-
-    def follow(self, rows: Tensor, width: int) -> None:
-        """Let the next pass attend to the first ``width`` columns of the prompts ``rows``."""
-        for layer in self._layers:
-            layer.rows, layer.width = rows, width
-
-
-def following_mask(lengths: Tensor, width: int, size: int, dtype: torch.dtype) -> Tensor:
-    """The additive attention mask of ``size`` tokens that follow right-padded prompts.
-
-    Args:
-        lengths: int64 ``[B]``, the prompts' lengths.
-        width: The prompts' columns.
-        size: New tokens a sequence.
-        dtype: Of the mask.
-
-    Returns:
-        ``[B, 1, size, width + size]``: 0 where attended to, the lowest number elsewhere.
-    """
-    never = torch.finfo(dtype).min
-    device = lengths.device
-    hidden = torch.arange(width, device=device) >= lengths[:, None]
-    prompt = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill_(hidden, never)
-    causal = torch.full((size, size), never, dtype=dtype, device=device).triu_(diagonal=1)
-    return torch.cat(
-        [
-            prompt[:, None, None].expand(-1, 1, size, -1),
-            causal.expand(len(lengths), 1, -1, -1),
-        ],
-        dim=-1,
-    )
 
 
 def in_slots(rows: Tensor, slots: _IntArray, num_slots: int) -> Tensor:
