@@ -266,3 +266,43 @@ def test_other_families_are_exact_with_the_cache_or_do_without(
             atol=1e-4,
             rtol=0,
         )
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_weights_and_shape_may_change_at_once(precision: Any) -> None:
+    """The cache is another one then, and what it computes with is new as well."""
+    model = gpt2()
+    policy = CausalLMPolicy(model, PAD, precision=precision)
+    rng = np.random.default_rng(0)
+    policy.step_log_probs(rng.integers(VOCAB, size=(4, 9)))
+    texts.move(model, 0.5)
+    for num_slots, width in ((2, 9), (2, 8)):
+        observations = rng.integers(VOCAB, size=(num_slots, width))
+        fresh = CausalLMPolicy(model, PAD, precision=precision, cache=False)
+        expected = fresh.step_log_probs(observations)
+        for _ in range(2):
+            found = policy.step_log_probs(observations)
+            atol = 1e-4 if precision == "fp32" else 0.1
+            torch.testing.assert_close(found, expected, atol=atol, rtol=0)
+
+
+def test_a_model_may_change_its_type() -> None:
+    model = gpt2()
+    policy = CausalLMPolicy(model, PAD)
+    observations = np.random.default_rng(0).integers(VOCAB, size=(3, 9))
+    before = policy.step_log_probs(observations)
+    model.double()
+    after = policy.step_log_probs(observations)
+    torch.testing.assert_close(after, before, atol=1e-5, rtol=0, check_dtype=False)
+
+
+def test_padding_needs_no_positions() -> None:
+    """An observation may be a token longer than the last context that is acted on."""
+    model = small_gpt2(VOCAB, layers=1, heads=2, width=8, max_positions=WIDTH - 1)
+    policy, fresh = CausalLMPolicy(model, PAD), CausalLMPolicy(model, PAD, cache=False)
+    rng = np.random.default_rng(0)
+    observations = rng.integers(VOCAB, size=(2, WIDTH))
+    for lengths in ((5, WIDTH - 3), (12, WIDTH - 1)):
+        shown = np.where(np.arange(WIDTH) < np.array(lengths)[:, None], observations, PAD)
+        found, expected = policy.step_log_probs(shown), fresh.step_log_probs(shown)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)

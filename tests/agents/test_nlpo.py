@@ -14,7 +14,15 @@ from safetensors.torch import load_file
 
 from textgym.envs.exact import enumerate_mdp
 from textgym_agents.algorithms import NLPO, NLPOConfig, PPOConfig
-from textgym_agents.policies import CausalLMPolicy, Episode, MLPPolicy, Policy, small_gpt2
+from textgym_agents.algorithms.nlpo import RestrictedPolicy
+from textgym_agents.policies import (
+    CausalLMPolicy,
+    Episode,
+    MLPPolicy,
+    Policy,
+    Sampling,
+    small_gpt2,
+)
 from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.rollout import collect
 from textgym_agents.runs.config import TrainConfig
@@ -283,3 +291,32 @@ def test_nothing_is_charged_before_the_policy_has_moved(estimator: Any) -> None:
     episodes = rollout(learner)
     assert any(not mask.all() for e in learner.comparable(episodes) for mask in [e.action_masks])
     assert abs(learner._batch(episodes).kl_reference) < 1e-6
+
+
+def test_the_policy_s_own_filters_do_not_narrow_the_mask() -> None:
+    """An action within rounding of the nucleus's edge is not judged by how many top-k left."""
+    made = policy("causal_lm")
+    assert isinstance(made, CausalLMPolicy)
+    envs = make_envs(TINY, 1, SHAPED)
+    observations, _ = envs.reset(seed=0)
+    envs.close()
+    sums = made.step_log_probs(observations)[0].exp().sort(descending=True).values.cumsum(0)
+    made.sampling = Sampling(top_k=1)
+    restricted = RestrictedPolicy(made, float(sums[1]) + 5e-5)
+    store = restricted.make_store(1)
+    store.add(observations, np.array([True]))
+    acted = restricted.act(observations)
+    episode = Episode(
+        slot=0,
+        group=0,
+        observations=store.finish(0),
+        actions=acted.actions,
+        log_probs=acted.log_probs,
+        values=acted.values,
+        rewards=np.zeros(1),
+        kept=acted.kept,
+    )
+    left = torch.isfinite(restricted.masking.step_log_probs(observations)).numpy()
+    masks = restricted.restricted([episode])[0].action_masks
+    assert left.sum() == 3
+    np.testing.assert_array_equal(masks, left)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -233,10 +234,11 @@ def test_bfloat16(make_model: Any) -> None:
     assert torch.isfinite(whole.evaluate(episodes).log_probs).all()
 
 
+@pytest.mark.parametrize("parts", [{}, {"lora_rank": 2, "critic": "separate"}], ids=["", "parts"])
 @pytest.mark.parametrize("make_model", [t5, bart, marian])
-def test_a_checkpoint_is_exact(make_model: Any, tmp_path: Path) -> None:
+def test_a_checkpoint_is_exact(make_model: Any, parts: dict[str, Any], tmp_path: Path) -> None:
     envs = make_envs(COPY, 2)
-    description = describe_policy(SMALL, envs, seed=3)
+    description = describe_policy(replace(SMALL, **parts), envs, seed=3)
     if make_model is not t5:
         make_model().save_pretrained(tmp_path / "model")
         description["model"] = str(tmp_path / "model")

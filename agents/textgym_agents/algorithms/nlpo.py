@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from textgym_agents.algorithms.checks import require
 from textgym_agents.algorithms.ppo import PPO, PPOConfig
 from textgym_agents.policies import (
     Actions,
+    Contexts,
     Episode,
     Evaluation,
     Observations,
@@ -177,7 +179,8 @@ class RestrictedPolicy(Policy):
     def restricted(self, episodes: Sequence[Episode]) -> list[Episode]:
         """The episodes with the masks of the actions left in their ``action_masks``."""
         with torch.no_grad():
-            masks = torch.isfinite(self.masking.episode_log_probs(episodes)).cpu().numpy()
+            own = [replace(episode, kept=None) for episode in episodes]  # Not by its filters.
+            masks = torch.isfinite(self.masking.episode_log_probs(own)).cpu().numpy()
         ends = np.cumsum([episode.num_steps for episode in episodes])[:-1]
         return [
             replace(episode, action_masks=mask)
@@ -190,5 +193,22 @@ class RestrictedPolicy(Policy):
         self.masking.clear_cache()
 
     def make_store(self, num_envs: int) -> ObservationStore:
-        """The policy's own store."""
-        return self._policy.make_store(num_envs)
+        """The policy's own store, which tells the masking policy, too, when episodes are over."""
+        return _Both(self._policy.make_store(num_envs), self.masking.make_store(num_envs))
+
+
+class _Both(ObservationStore):
+    """Two stores of the same, of which the first one's is handed over."""
+
+    def __init__(self, first: ObservationStore, second: ObservationStore) -> None:
+        self._first, self._second = first, second
+
+    def add(self, observations: Observations, active: NDArray[np.bool_]) -> None:
+        """Append to both."""
+        self._first.add(observations, active)
+        self._second.add(observations, active)
+
+    def finish(self, slot: int) -> NDArray[Any] | dict[str, NDArray[Any]] | Contexts:
+        """Finish both."""
+        self._second.finish(slot)
+        return self._first.finish(slot)

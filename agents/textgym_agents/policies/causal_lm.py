@@ -30,15 +30,17 @@ class CausalLMPolicy(LanguageModelPolicy):
     Acting keeps a key-value cache between calls (`ContextCache`): a context that extends the
     slot's last one costs its new tokens, another one costs itself. Changed weights make the
     cache stale, which is found out from the parameters' version counters; a change behind
-    PyTorch's back (``parameter.data``, a fused optimizer) needs `clear_cache`. Models whose
+    PyTorch's back (``parameter.data``, a fused optimizer), or of the model's modules, needs
+    `clear_cache`. Models whose
     attention is not plain causal attention with position ids (ALiBi, sliding windows shorter than
     the contexts, state spaces) are computed anew at each step.
 
     Args:
-        model: A transformers decoder with a language-model head.
+        model: A transformers decoder with a language-model head, in which a GELU may be replaced
+            by a faster one; see `fuse_activations`.
         pad_id: Marks the padding in observations; may lie outside the vocabulary.
         num_actions: Actions are the ids below it; None: the model's whole vocabulary.
-        sampling: Temperature, top-k and top-p.
+        sampling: How logits become a distribution.
         value_head: Add a linear value head (weights start at 0) on the last hidden state;
             False: all values are 0.
         critic: Gives the values instead; see `critic.Critic`.

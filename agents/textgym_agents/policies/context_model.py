@@ -170,7 +170,9 @@ class ContextModel:
             self._versions = WeightVersions(self.model)
         weights = self._versions.now()
         cache, dtype = self._cache, self.compute_dtype
-        if cache is None or cache.layout != (*tokens.shape, dtype, self.device):
+        layout = (*tokens.shape, dtype, self.device)
+        known = cache is not None and weights == self._cached_weights
+        if cache is None or cache.layout != layout:
             cache = self._cache = ContextCache(
                 self._next,
                 num_layers=self._num_layers,
@@ -180,11 +182,11 @@ class ContextModel:
                 dtype=dtype,
                 device=self.device,
             )
-        elif weights != self._cached_weights:
+            known = False
+        elif not known:
             cache.clear()
-            self._gpt2 = None
-        if self._gpt2 is None and is_plain_gpt2(self.model):
-            self._gpt2 = GPT2Weights(self.model, dtype)
+        if not known:
+            self._gpt2 = GPT2Weights(self.model, dtype) if is_plain_gpt2(self.model) else None
         self._cached_weights = weights
         return cache
 
@@ -192,6 +194,8 @@ class ContextModel:
         self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Cache, select: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """What the cache calls."""
+        if self._max_positions is not None:  # Those of padding may lie beyond.
+            positions = positions.clamp(max=self._max_positions - 1)
         if self._gpt2 is None or self._gpt2.hooked:
             return self._step(ids, positions, mask, cache, select)
         return self._gpt2.forward(ids, positions, mask, cache, select)

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from textgym_agents.policies.base import Episode
 from textgym_agents.policies.context_model import ContextModel
 from textgym_agents.policies.contexts import episode_contexts
-from textgym_agents.policies.decoder import output_head, zero_linear
+from textgym_agents.policies.decoder import linear_values, output_head, zero_linear
 from textgym_agents.policies.lora import share_frozen
 from textgym_agents.policies.packing import in_slots, step_order
 from textgym_agents.policies.seq2seq_model import Seq2SeqModel
@@ -47,7 +47,7 @@ class Critic(nn.Module):
     def last_values(self, *where: Any) -> Tensor:
         """Values ``[N]`` of the active contexts, 0 elsewhere; see `ContextModel.last_tokens`."""
         slots, hidden, _ = self._contexts.last_tokens(*where)
-        return in_slots(self._values(hidden), slots, len(where[0]))
+        return in_slots(linear_values(self.value_head, hidden), slots, len(where[0]))
 
     def values(self, episodes: Sequence[Episode]) -> Tensor:
         """Values of the episodes' steps, ``[M]``, differentiable."""
@@ -55,16 +55,12 @@ class Critic(nn.Module):
         passes = list(self._contexts.steps(contexts, head=False))
         chunks = [computed.episodes for computed in passes]
         order = step_order(chunks, [episode.num_steps for episode in episodes])
-        values = torch.cat([self._values(computed.hidden) for computed in passes])
+        values = torch.cat([linear_values(self.value_head, each.hidden) for each in passes])
         return values[torch.from_numpy(order).to(values.device)]
 
     def clear_cache(self) -> None:
         """Forget all keys and values, as after a change of weights."""
         self._contexts.clear_cache()
-
-    def _values(self, hidden: Tensor) -> Tensor:
-        values: Tensor = self.value_head(hidden.to(self.value_head.weight.dtype)).squeeze(-1)
-        return values.float()
 
 
 def _without_head(model: PreTrainedModel) -> PreTrainedModel:
@@ -77,4 +73,7 @@ def _without_head(model: PreTrainedModel) -> PreTrainedModel:
     stub = nn.Linear(head.weight.shape[-1], 1, bias=False, device=head.weight.device)
     stub.requires_grad_(False)
     nn.init.zeros_(stub.weight)
-    return copy.deepcopy(model, {**share_frozen(model), id(head): stub})
+    bodiless = copy.deepcopy(model, {**share_frozen(model), id(head): stub})
+    if hasattr(bodiless, "final_logits_bias"):  # It would make logits of all tokens again.
+        bodiless.final_logits_bias = torch.zeros((1, 1), device=head.weight.device)
+    return bodiless

@@ -40,8 +40,8 @@ def output_head(model: PreTrainedModel) -> nn.Linear:
     head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     if not isinstance(head, nn.Linear):
         raise ValueError(
-            f"{type(model).__name__} has no linear language-model head; load it with "
-            "AutoModelForCausalLM"
+            f"{type(model).__name__} has no plain linear language-model head; load it with "
+            "AutoModelForCausalLM or AutoModelForSeq2SeqLM, and leave its head without an adapter"
         )
     return head
 
@@ -118,6 +118,12 @@ def check_vocabulary(num_embeddings: int, num_actions: int) -> None:
             f"{num_actions:,} actions, so its tokenizer is not the model's; use the model's own "
             "tokenizer in the environment, or model.resize_token_embeddings"
         )
+
+
+def linear_values(head: nn.Linear, hidden: Tensor) -> Tensor:
+    """A value head's values of hidden states ``[M, H]``, at least float32 ``[M]``."""
+    values: Tensor = head(hidden.to(head.weight.dtype)).squeeze(-1)
+    return values.float()
 
 
 def zero_linear(size: int) -> nn.Linear:

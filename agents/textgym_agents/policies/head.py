@@ -99,13 +99,13 @@ def sampled_log_probs(
             temperature=sampling.temperature,
             dtype=dtype,
         )
-    dtype = dtype or weight.dtype
-    weight = weight[:num_actions].to(dtype)
-    bias = None if bias is None else bias[:num_actions].to(dtype)
+    cast = dtype or weight.dtype
+    bias = None if bias is None else bias[:num_actions]
 
     def part(rows: slice, states: Tensor) -> tuple[Tensor, Tensor]:
+        own = None if bias is None else bias.to(cast)
         log_probs = process_logits(
-            linear(states.to(dtype), weight, bias),
+            linear(states.to(cast), weight[:num_actions].to(cast), own),
             sampling,
             _rows(mask, rows),
             actions[rows],
@@ -212,6 +212,6 @@ def _rows(mask: Tensor | None, rows: slice) -> Tensor | None:
 def _chunks(num_steps: int, size: int) -> Iterator[slice]:
     """Slices of ``num_steps`` steps, of about equally many."""
     most = max(_CHUNK // size, _LEAST_ROWS)
-    count = -(-num_steps // most)
+    count = max(1, -(-num_steps // most))
     for part in range(count):
         yield slice(part * num_steps // count, (part + 1) * num_steps // count)

@@ -26,8 +26,8 @@ class Write:
     Attributes:
         column: The first column it writes.
         attend_from: The first column it attends to; None: to its own tokens alone.
-        attend_to: The column it attends up to; None: the last that it writes. Whole buffers are
-            read several times faster than parts of every head's columns.
+        attend_to: The column it attends up to, if it writes all rows; None: the last that it
+            writes. Whole buffers are read several times faster than parts of each head's columns.
         rows: int64 ``[R]``, the rows it writes; None: all, in order.
         source: int64 ``[R]``, which sequence of the batch goes to each row; None: the ``i``-th
             to the ``i``-th.
@@ -87,7 +87,15 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         return states.to(self._dtype) if states.is_floating_point() else states
 
     def relayout(self, rows: Tensor, columns: Tensor | slice, end: int, num_columns: int) -> None:
-        """Move ``columns`` to end before ``end``: int64 ``[R, C]`` of ``rows``, or those of all."""
+        """Move columns so that they end right before ``end``, into buffers of another size.
+
+        Args:
+            rows: int64 ``[R, 1]``, the old row of each new one.
+            columns: int64 ``[R, C]``, the old columns of each; a slice: those of every row, and
+                the rows stay as they are.
+            end: The column after the last of them in the new buffers.
+            num_columns: Of the new buffers.
+        """
         self._shape = (len(rows), num_columns)
         if self.keys is not None and self.values is not None:
             self.keys = self._moved(self.keys, rows, columns, end)

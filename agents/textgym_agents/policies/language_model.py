@@ -28,6 +28,7 @@ from textgym_agents.policies.critic import Critic
 from textgym_agents.policies.decoder import (
     check_vocabulary,
     head_bias,
+    linear_values,
     num_embeddings,
     output_head,
     zero_linear,
@@ -73,7 +74,7 @@ class LanguageModelPolicy(Policy):
     """A language model over token contexts: the next token is the action.
 
     Args:
-        model: A transformers model with a linear language-model head.
+        model: A transformers model with a linear language-model head; see `fuse_activations`.
         pad_id: Marks the padding in observations; may lie outside the vocabulary.
         tokens: Runs the model.
         num_actions: Actions are the ids below it; None: the model's whole vocabulary.
@@ -179,9 +180,9 @@ class LanguageModelPolicy(Policy):
             active: See there.
             generator: See there.
             deterministic: See there.
-            prompt_lengths: int64 ``[N]``, how many tokens of each context are the prompt, for
-                a model that asks and who calls `act` on contexts from anywhere; later calls go on
-                with them. None: as the policy finds.
+            prompt_lengths: int64 ``[N]``, how many tokens of each context are the prompt, for who
+                calls `act` on contexts from anywhere; later calls go on with them. None: as
+                `PromptSplit` finds. It makes no difference to a decoder alone.
         """
         tokens, lengths = read_contexts(observations, self.pad_id)
         active = np.ones(len(tokens), np.bool_) if active is None else active
@@ -222,8 +223,8 @@ class LanguageModelPolicy(Policy):
     def evaluate(self, episodes: Sequence[Episode]) -> Evaluation:
         """Evaluate every step of the episodes, each token once; see `Policy.evaluate`.
 
-        A prompt that several episodes begin with goes through the model once, and logits of a
-        part of the steps are there at a time.
+        A prompt that several episodes begin with goes through the model once (but see
+        `TokenModel.steps`), and logits of a part of the steps are there at a time.
         """
         if torch.is_grad_enabled():
             self.clear_cache()  # What is learned makes it stale; until then it takes memory.
@@ -311,8 +312,7 @@ class LanguageModelPolicy(Policy):
     def _values(self, hidden: Tensor) -> Tensor:
         if self.value_head is None:
             return hidden.new_zeros(len(hidden), dtype=torch.float32)
-        values: Tensor = self.value_head(hidden.to(self.value_head.weight.dtype)).squeeze(-1)
-        return values.float()
+        return linear_values(self.value_head, hidden)
 
     def _check_ids(self, tokens: _IntArray) -> None:
         """Check that the model embeds every token."""

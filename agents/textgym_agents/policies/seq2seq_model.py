@@ -66,9 +66,14 @@ class Seq2SeqModel:
 
     @property
     def head_is_last(self) -> bool:
-        """Whether the logits are what the head's weights and bias make of its input."""
+        """Whether the logits are what the head's weights and bias make of its input.
+
+        Not in bfloat16 with a bias apart from the head, which is added in float32.
+        """
         if self._head_is_last is None:
-            self._head_is_last = head_is_last(self.model)
+            apart = getattr(self.model, "final_logits_bias", None)
+            rounded = self.compute_dtype == torch.bfloat16 and apart is not None and apart.any()
+            self._head_is_last = not rounded and head_is_last(self.model)
         return self._head_is_last
 
     @property

@@ -79,10 +79,7 @@ def load_policy(description: Mapping[str, Any], folder: Path) -> Policy:
     weights = _read_model(folder)
     policy = build_language_model(description, folder / MODEL)
     model: Any = policy.model
-    state = model.state_dict()
-    # What a model computes and never learns (Marian's positions), it does not save.
-    computed = {name: state[name] for name in model._keys_to_ignore_on_save or () if name in state}
-    own = {f"model.{name}": tensor for name, tensor in {**computed, **weights}.items()}
+    own = {f"model.{name}": tensor for name, tensor in {**_computed(model), **weights}.items()}
     load_tensors(policy, {**read_tensors(path), **own}, path)
     return policy
 
@@ -130,10 +127,17 @@ def _load_adapted(description: Mapping[str, Any], folder: Path) -> Policy:
     if named:
         weights = {name: model.state_dict()[name] for name in names.values()}
     own = {names.get(name, name): tensor for name, tensor in weights.items()} | adapter
+    own = _computed(model) | own
     path = folder / WEIGHTS
     inside = {f"model.{name}": tensor for name, tensor in own.items()}
     load_tensors(policy, {**read_tensors(path), **inside}, path)
     return policy
+
+
+def _computed(model: Any) -> dict[str, torch.Tensor]:
+    """What a model computes and never learns (Marian's positions), and does not save."""
+    state = model.state_dict()
+    return {name: state[name] for name in model._keys_to_ignore_on_save or () if name in state}
 
 
 def _read_model(folder: Path) -> dict[str, torch.Tensor]:
