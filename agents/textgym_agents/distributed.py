@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -50,11 +51,13 @@ class Processes:
         index: This process, 0 to ``count - 1``. Process 0 keeps the records.
         count: How many there are.
         device: This process's torch device.
+        shard: Each of several processes keeps an optimizer's state of a share of the weights.
     """
 
     index: int = 0
     count: int = 1
     device: str = "cpu"
+    shard: bool = False
 
     def slots(self, num_envs: int, group_size: int) -> slice:
         """Which of all environments run here.
@@ -148,6 +151,12 @@ class Processes:
                 "longer train one policy; the last checkpoint is sound"
             )
 
+    def gather_state(self, optimizer: torch.optim.Optimizer) -> None:
+        """Let process 0 have an optimizer's state of all weights, where it is sharded."""
+        if self.count > 1 and self.shard:
+            sharded: Any = optimizer
+            sharded.consolidate_state_dict(to=0)
+
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over the processes, in place."""
         if self.count > 1:
@@ -172,11 +181,12 @@ class Processes:
                 gradient.copy_(piece.view_as(gradient))
 
 
-def join_processes(device: str) -> Processes:
+def join_processes(device: str, shard: bool = False) -> Processes:
     """The processes that ``torchrun`` or ``accelerate launch`` has started; else this one alone.
 
     Args:
         device: The policies' device. Of several processes on ``"cuda"`` each gets its own.
+        shard: See `Processes`.
 
     Raises:
         RuntimeError: They cannot be joined, and would train unsynchronised.
@@ -215,12 +225,32 @@ def join_processes(device: str) -> Processes:
         )
     if fresh:
         atexit.register(dist.destroy_process_group)
-    return Processes(state.process_index, state.num_processes, str(state.device))
+    return Processes(state.process_index, state.num_processes, str(state.device), shard)
 
 
 def is_first() -> bool:
     """Whether this process keeps the records and speaks: the only one, or process 0."""
     return not dist.is_available() or not dist.is_initialized() or dist.get_rank() == 0
+
+
+def adamw(policy: Policy, **settings: Any) -> torch.optim.Optimizer:
+    """AdamW over those of the policy's parameters that require gradients.
+
+    Of processes that shard it, each keeps the moments of a share of the weights, takes the step
+    there, and sends the others what became of them (ZeRO stage 1: Rajbhandari et al. 2020,
+    arXiv 1910.02054).
+
+    Args:
+        policy: Perhaps shared.
+        **settings: Go to `torch.optim.AdamW`.
+    """
+    parameters = [p for p in policy.parameters() if p.requires_grad]
+    if not (isinstance(policy, _Shared) and policy.processes.shard):
+        return torch.optim.AdamW(parameters, **settings)
+    with warnings.catch_warnings():  # Of what PyTorch itself imports with it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from torch.distributed.optim import ZeroRedundancyOptimizer
+    return ZeroRedundancyOptimizer(parameters, torch.optim.AdamW, **settings)
 
 
 def sum_gradients(policy: Policy) -> None:

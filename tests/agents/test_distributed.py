@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -75,12 +76,21 @@ def fresh_policy(env_id: str, envs: Any, seed: int = 0) -> Policy:
     return policy.double() if env_id == TINY else policy
 
 
+def moments_of(optimizer: Any) -> dict[int, dict[str, torch.Tensor]]:
+    """What the optimizer keeps here of each parameter; of a sharded one, all in process 0."""
+    if hasattr(optimizer, "consolidate_state_dict"):
+        optimizer.consolidate_state_dict(to=0)
+        if torch.distributed.get_rank():
+            optimizer = optimizer.optim
+    return dict(optimizer.state_dict()["state"])
+
+
 def update(learner: Algorithm[Any], batch: list[Episode]) -> dict[str, Any]:
     """What two updates make of the metrics and the weights, the optimizer's moments too."""
     rows = [learner.update(batch, 0.5, np.random.default_rng(k)) for k in range(2)]
     moments = {
         f"{index}.{key}": value
-        for index, entry in learner.optimizer.state_dict()["state"].items()
+        for index, entry in moments_of(learner.optimizer).items()
         for key, value in entry.items()
     }
     weights = {name: tensor.clone() for name, tensor in learner.policy.state_dict().items()}
@@ -106,8 +116,14 @@ def work(output: Path) -> None:
     results: dict[Any, Any] = {}
     for name, env_id in CASES:
         results[name, env_id] = update(*learner_and_batch(name, env_id, processes))
+    sharded = replace(processes, shard=True)
+    results["sharded"] = update(*learner_and_batch("ppo", TINY, sharded))
     collected = rollouts(output / "rollout")
+    shard: dict[str, Any] = {"shard_optimizer": True}
     runs = {
+        "sharded whole": run_until(4, output / "sharded whole", **shard),
+        "sharded half": run_until(2, output / "sharded halves", **shard),
+        "sharded halves": run_until(4, output / "sharded halves", resume=True, **shard),
         "whole": run_until(4, output / "whole"),
         "half": run_until(2, output / "halves"),
         "halves": run_until(4, output / "halves", resume=True),
@@ -261,18 +277,34 @@ def test_one_process_keeps_the_records_and_a_signal_to_any_stops_all(
     assert state.steps == first["whole"][1]
 
 
-def test_resumed_run_equals_the_unstopped_one(output: Path, results: list[dict[Any, Any]]) -> None:
-    assert results[0]["runs"]["whole"] == results[0]["runs"]["halves"]
-    whole, halves = (
-        output / name / "checkpoints/iteration-00000004" for name in ("whole", "halves")
-    )
+def test_each_of_two_processes_keeps_moments_of_its_share_alone(
+    results: list[dict[Any, Any]],
+) -> None:
+    plain, (first, second) = results[0]["ppo", TINY], (found["sharded"] for found in results)
+    for found in (first, second):
+        assert found["rows"] == plain["rows"]
+        assert all(torch.equal(found["weights"][k], v) for k, v in plain["weights"].items())
+    assert first["moments"].keys() == plain["moments"].keys()
+    assert all(torch.equal(first["moments"][k], v) for k, v in plain["moments"].items())
+    sizes = [sum(v.numel() for v in found["moments"].values()) for found in (first, second)]
+    assert 0.4 < sizes[1] / sizes[0] < 0.6  # The first one's are those gathered of both.
+
+
+@pytest.mark.parametrize("kind", ["", "sharded "])
+def test_resumed_run_equals_the_unstopped_one(
+    kind: str, output: Path, results: list[dict[Any, Any]]
+) -> None:
+    names = [f"{kind}whole", f"{kind}halves"]
+    runs = results[0]["runs"]
+    assert runs[names[0]] == runs[names[1]]
+    whole, halves = (output / name / "checkpoints/iteration-00000004" for name in names)
     for file in sorted(whole.glob("*.safetensors")):
         expected, resumed = load_file(file), load_file(halves / file.name)
         assert expected.keys() == resumed.keys()
         assert all(torch.equal(tensor, resumed[key]) for key, tensor in expected.items())
     rows = [
         [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in read_rows(path)]
-        for path in (output / "whole/log.jsonl", output / "halves/log.jsonl")
+        for path in (output / name / "log.jsonl" for name in names)
     ]
     assert rows[0] == rows[1]
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from textgym_agents.distributed import sum_gradients
+from textgym_agents.distributed import adamw, sum_gradients
 from textgym_agents.policies import Contexts, Episode, Policy
 
 
@@ -66,8 +66,8 @@ class Algorithm(ABC, Generic[ConfigT]):
     def __init__(self, policy: Policy, config: ConfigT) -> None:
         self.policy = policy
         self.config = config
-        self.optimizer = torch.optim.AdamW(
-            [p for p in policy.parameters() if p.requires_grad],
+        self.optimizer = adamw(
+            policy,
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
             fused=True,  # Without it a step has copies of the largest parameter.

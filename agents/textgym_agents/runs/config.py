@@ -78,6 +78,10 @@ class TrainConfig:
     # own.
     device: str = "cpu"
 
+    # Let each of several processes keep Adam's moments of a share of the weights. Off: a step has
+    # less to exchange. On: the moments take as much less memory as there are processes.
+    shard_optimizer: bool = False
+
     # Torch's CPU threads; 0 leaves them. More than there are free cores slows down a lot.
     threads: int = 0
 

@@ -68,7 +68,7 @@ class Run:
         learner_class.check_batch_size(algorithm, config.num_envs * algorithm.episodes_per_env)
         if learner_class.follows_expert:
             _require_plain_sampling(config.policy, self.name)
-        self.processes = join_processes(config.device)
+        self.processes = join_processes(config.device, config.shard_optimizer)
         check_device(self.processes.device)
         self.slots = self.processes.slots(config.num_envs, algorithm.group_size)
         num_envs = config.num_envs // self.processes.count
@@ -94,6 +94,7 @@ class Run:
         """Write a checkpoint, unless this iteration has one; return its folder."""
         if self._saved is None or self._saved[0] != self.iteration:
             self.processes.check_equal(self.learner.policy)
+            self.processes.gather_state(self.learner.optimizer)
             self._saved = (self.iteration, self._write())
         return self._saved[1]
 
