@@ -107,7 +107,6 @@ def test_likelihood_and_reinforce_learn_a_conversation(
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     shared: dict[str, Any] = {
         "env_id": "textgym:textgym/Text-v0",
-        "num_envs": 32,
         "progress": False,
         "tensorboard": False,
         "policy": PolicyConfig(layers=1, heads=2, width=32),
@@ -116,14 +115,19 @@ def test_likelihood_and_reinforce_learn_a_conversation(
         TrainConfig(
             **shared,
             env_kwargs={**ENV, "demonstrations": True},
+            num_envs=32,
             total_steps=6_000,
             output=tmp_path / "mle",
         ),
         MaximumLikelihoodConfig(learning_rate=1e-2),
     )
     improved = train(
-        TrainConfig(**shared, env_kwargs=ENV, total_steps=30_000, output=tmp_path / "pg"),
-        ReinforceConfig(learning_rate=1e-2, normalize_advantages=True),
+        TrainConfig(
+            **shared, env_kwargs=ENV, num_envs=64, total_steps=60_000, output=tmp_path / "pg"
+        ),
+        ReinforceConfig(
+            learning_rate=3e-3, baseline="leave_one_out", group_size=4, entropy_coef=0.05
+        ),
     )
     scores = {}
     for name, result in (("mle", cloned), ("pg", improved)):
@@ -131,4 +135,5 @@ def test_likelihood_and_reinforce_learn_a_conversation(
         envs = make_envs("textgym:textgym/Text-v0", 32, ENV)
         scores[name] = evaluate(envs, policy, num_episodes=256, seed=1).scores["right"]
     assert scores["mle"].low > 0.9
-    assert scores["pg"].low > 0.4  # random tokens say the one right letter and EOS 1 time in 36
+    # Random tokens say the one right letter and EOS 1 time in 36. Over five seeds: 0.76 to 0.99.
+    assert scores["pg"].low > 0.6
