@@ -163,9 +163,9 @@ def controls(budget: Budget) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=100_000, help="tokens a run")
-    parser.add_argument("--num-envs", type=int, default=128)
-    parser.add_argument("--episodes", type=int, default=1_024, help="held-out prompts")
+    parser.add_argument("--steps", type=int, default=60_000, help="tokens a run")
+    parser.add_argument("--num-envs", type=int, default=64)
+    parser.add_argument("--episodes", type=int, default=512, help="held-out prompts")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
     parser.add_argument("--only", nargs="*", default=list(RUNS), choices=list(RUNS))
     parser.add_argument("--runs", type=Path, default=Path("runs/learning_curves"))
