@@ -286,10 +286,10 @@ def draw(settings: Settings, seeds: int, path: Path) -> None:
     begun = 0
     for folder, rate in zip(stages(settings), RATES, strict=True):
         losses = losses_of(folder)
-        tokens = [(begun + i + 1) * settings.interval for i in range(len(losses))]
+        tokens = [(begun + i + 1) * settings.interval / 1e6 for i in range(len(losses))]
         left.plot(tokens, losses, marker="o", markersize=3, label=f"step size {rate:g}")
         begun += int(np.argmin(losses)) + 1
-    left.set(xlabel="tokens", ylabel="nats a token, validation", title="maximum likelihood")
+    left.set(xlabel="million tokens", ylabel="nats a token, validation", title="maximum likelihood")
     for color, arm in enumerate(REWARDS):
         for seed in range(seeds):
             rows = read_rows(settings.folder(arm, seed) / "log.jsonl")
@@ -297,9 +297,11 @@ def draw(settings: Settings, seeds: int, path: Path) -> None:
             smooth = np.convolve(
                 [row["bleu"] for row in rows], np.full(window, 1 / window), "valid"
             )
-            steps = [row["steps"] for row in rows[window - 1 :]]
+            steps = [row["steps"] / 1e6 for row in rows[window - 1 :]]
             right.plot(steps, 100 * smooth, f"C{color}", label=None if seed else arm, linewidth=1)
-    right.set(xlabel="tokens", ylabel="sentence BLEU of samples, training", title="then REINFORCE")
+    right.set(
+        xlabel="million tokens", ylabel="sentence BLEU of samples, training", title="then REINFORCE"
+    )
     for axes in (left, right):
         axes.legend(fontsize=8)
         axes.grid(alpha=0.3)
