@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -192,8 +193,11 @@ def main() -> None:
         timed = mean(at(points, min(times.values())) for points in curves[name])
         done = f"{times[name]:.0f}", f"{timed:.3f}"
         rows.append(row(name, Estimate.of(scores), "seeds", each, *done))
-    command = f"python benchmarks/learning_curves.py --seeds {args.seeds} --steps {args.steps}"
-    title = f"Algorithms on Story from the bundled model, {args.steps:,} tokens a run"
+    command = f"python benchmarks/learning_curves.py {' '.join(sys.argv[1:])}".rstrip()
+    title = (
+        f"Algorithms on Story from the bundled model, {args.steps:,} tokens a run in batches of "
+        f"{args.num_envs} texts"
+    )
     publish("learning_curves", title, command, rows, args.output)
     draw(curves, args.output / "learning_curves.png")
 
