@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -193,7 +194,7 @@ def main() -> None:
         timed = mean(at(points, min(times.values())) for points in curves[name])
         done = f"{times[name]:.0f}", f"{timed:.3f}"
         rows.append(row(name, Estimate.of(scores), "seeds", each, *done))
-    command = f"python benchmarks/learning_curves.py {' '.join(sys.argv[1:])}".rstrip()
+    command = f"python benchmarks/learning_curves.py {shlex.join(sys.argv[1:])}".rstrip()
     title = (
         f"Algorithms on Story from the bundled model, {args.steps:,} tokens a run in batches of "
         f"{args.num_envs} texts"
