@@ -57,6 +57,8 @@ class CausalLMPolicy(LanguageModelPolicy):
             than the padding of an embedding matrix: the ids are then another tokenizer's.
     """
 
+    _contexts: ContextModel
+
     def __init__(
         self,
         model: PreTrainedModel,
@@ -71,7 +73,7 @@ class CausalLMPolicy(LanguageModelPolicy):
         precision: Precision = "fp32",
         gradient_checkpointing: bool = False,
     ) -> None:
-        self._contexts = ContextModel(
+        contexts = ContextModel(
             model,
             cache=cache,
             cache_slack=cache_slack,
@@ -81,7 +83,7 @@ class CausalLMPolicy(LanguageModelPolicy):
         super().__init__(
             model,
             pad_id,
-            self._contexts,
+            contexts,
             num_actions=num_actions,
             sampling=sampling,
             value_head=value_head,

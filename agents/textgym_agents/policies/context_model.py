@@ -207,11 +207,9 @@ class ContextModel:
         mask: Tensor,
         cache: Cache,
         select: Tensor | None,
-        head: bool = True,
     ) -> tuple[Tensor, Tensor]:
         return self._forward(
             select,
-            head,
             input_ids=ids,
             position_ids=positions,
             attention_mask=mask,

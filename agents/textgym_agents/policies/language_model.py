@@ -76,7 +76,7 @@ class LanguageModelPolicy(Policy):
     Args:
         model: A transformers model with a linear language-model head; see `fuse_activations`.
         pad_id: Marks the padding in observations; may lie outside the vocabulary.
-        tokens: Runs the model.
+        contexts: Runs the model.
         num_actions: Actions are the ids below it; None: the model's whole vocabulary.
         sampling: How logits become a distribution.
         value_head: Add a linear value head (weights start at 0) on the last hidden state;
@@ -92,7 +92,7 @@ class LanguageModelPolicy(Policy):
         self,
         model: PreTrainedModel,
         pad_id: int,
-        tokens: TokenModel,
+        contexts: TokenModel,
         *,
         num_actions: int | None,
         sampling: Sampling | None,
@@ -101,14 +101,14 @@ class LanguageModelPolicy(Policy):
     ) -> None:
         super().__init__()
         self.model = model
-        self._tokens = tokens
+        self._contexts = contexts
         self._num_embeddings = num_embeddings(model)
         self.num_actions = self._num_embeddings if num_actions is None else num_actions
         check_vocabulary(self._num_embeddings, self.num_actions)
         self.pad_id = pad_id
         self.sampling = sampling or Sampling()
         own_values = value_head and critic is None
-        self.value_head = zero_linear(tokens.hidden_size).to(model.device) if own_values else None
+        self.value_head = zero_linear(contexts.hidden_size).to(model.device) if own_values else None
         self.critic = critic
         self.train(self.training)
 
@@ -153,7 +153,7 @@ class LanguageModelPolicy(Policy):
 
     def clear_cache(self) -> None:
         """Forget all keys and values, as after a change of weights."""
-        self._tokens.clear_cache()
+        self._contexts.clear_cache()
         if self.critic is not None:
             self.critic.clear_cache()
 
@@ -229,8 +229,8 @@ class LanguageModelPolicy(Policy):
         if torch.is_grad_enabled():
             self.clear_cache()  # What is learned makes it stale; until then it takes memory.
         parts, chunks = [], []
-        lean = self._tokens.head_is_last
-        for computed in self._tokens.steps([episode_contexts(e) for e in episodes], not lean):
+        lean = self._contexts.head_is_last
+        for computed in self._contexts.steps([episode_contexts(e) for e in episodes], not lean):
             members = [episodes[index] for index in computed.episodes]
             if lean:
                 log_probs, entropies = self._from_head(members, computed.head_input)
@@ -247,7 +247,7 @@ class LanguageModelPolicy(Policy):
     def episode_log_probs(self, episodes: Sequence[Episode]) -> Tensor:
         """The distributions of every step; see `Policy.episode_log_probs`."""
         tables, chunks = [], []
-        for computed in self._tokens.steps([episode_contexts(episode) for episode in episodes]):
+        for computed in self._contexts.steps([episode_contexts(episode) for episode in episodes]):
             members = [episodes[index] for index in computed.episodes]
             tables.append(self._distributions(members, computed.logits))
             chunks.append(computed.episodes)
@@ -277,7 +277,7 @@ class LanguageModelPolicy(Policy):
             mask=flat_masks(episodes, self.num_actions, self.device),
             old_log_probs=old_log_probs,
             kept=kept,
-            dtype=self._tokens.compute_dtype,
+            dtype=self._contexts.compute_dtype,
         )
 
     def _distributions(self, episodes: Sequence[Episode], logits: Tensor) -> Tensor:
@@ -304,7 +304,7 @@ class LanguageModelPolicy(Policy):
 
     def _last_tokens(self, *where: Any) -> tuple[Tensor, Tensor]:
         """Logits ``[N, V]`` and values ``[N]`` after each active context, 0 elsewhere."""
-        slots, hidden, logits = self._tokens.last_tokens(*where)
+        slots, hidden, logits = self._contexts.last_tokens(*where)
         num_slots = len(where[0])
         logits = in_slots(logits[:, : self.num_actions], slots, num_slots)
         return logits, in_slots(self._values(hidden), slots, num_slots)

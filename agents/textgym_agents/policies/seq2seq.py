@@ -59,6 +59,8 @@ class Seq2SeqPolicy(LanguageModelPolicy):
             of an embedding matrix.
     """
 
+    _contexts: Seq2SeqModel
+
     def __init__(
         self,
         model: PreTrainedModel,
@@ -73,7 +75,7 @@ class Seq2SeqPolicy(LanguageModelPolicy):
         precision: Precision = "fp32",
         gradient_checkpointing: bool = False,
     ) -> None:
-        self._contexts = Seq2SeqModel(
+        contexts = Seq2SeqModel(
             model,
             cache=cache,
             cache_slack=cache_slack,
@@ -84,7 +86,7 @@ class Seq2SeqPolicy(LanguageModelPolicy):
         super().__init__(
             model,
             pad_id,
-            self._contexts,
+            contexts,
             num_actions=num_actions,
             sampling=sampling,
             value_head=value_head,
