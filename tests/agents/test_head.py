@@ -12,7 +12,14 @@ from torch.testing import assert_close
 from textgym_agents.policies import head
 from textgym_agents.policies.decoder import head_is_last
 from textgym_agents.policies.models import small_gpt2
-from textgym_agents.policies.sampling import Sampling, draw, entropy, gather, process_logits
+from textgym_agents.policies.sampling import (
+    Sampling,
+    draw,
+    entropy,
+    gather,
+    process_logits,
+    uniform_numbers,
+)
 
 STEPS, WIDTH, ROWS, ACTIONS = 23, 5, 13, 11
 
@@ -87,7 +94,8 @@ def test_any_sampling_is_that_of_the_table(
     leaves, mask = [hidden, weight, bias], masks(kind)
     logits = nn.functional.linear(hidden, weight, bias)[:, :ACTIONS]
     generator = torch.Generator().manual_seed(3)
-    actions, old, kept = draw(logits.detach() + 0.3, sampling, mask, generator)
+    uniform = uniform_numbers(len(logits), generator, logits.device)
+    actions, old, kept = draw(logits.detach() + 0.3, sampling, mask, uniform)
     table = process_logits(logits, sampling, mask, actions, old, kept)
     sizes: list[int] = []
 

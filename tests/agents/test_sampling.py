@@ -22,6 +22,7 @@ from textgym_agents.policies.sampling import (
     gather,
     invert_cdf,
     process_logits,
+    uniform_numbers,
 )
 
 CONFIGS = [
@@ -142,7 +143,7 @@ def test_what_the_filters_left_decides_within_rounding_of_their_edges() -> None:
     rounded = [probabilities.log() + sign * shift for sign in (1, -1)]
     for sampling in (Sampling(top_p=0.6), Sampling(min_p=0.5)):
         for drawn, again in (rounded, rounded[::-1]):
-            actions, log_probs, kept = draw(drawn, sampling, deterministic=True)
+            actions, log_probs, kept = draw(drawn, sampling)
             assert kept is not None
             same = process_logits(again, sampling, keep=actions, kept=kept)
             assert gather(same, actions) == pytest.approx(log_probs, abs=1e-6)
@@ -162,7 +163,8 @@ def test_far_from_the_edges_the_logits_decide() -> None:
 @pytest.mark.parametrize("sampling", CONFIGS + EPSILONS, ids=str)
 def test_a_draw_is_one_from_the_distribution(sampling: Sampling) -> None:
     logits, mask = normal(200, 30), torch.arange(30) % 5 != 0
-    actions, log_probs, kept = draw(logits, sampling, mask, torch.Generator().manual_seed(0))
+    uniform = uniform_numbers(len(logits), torch.Generator().manual_seed(0), logits.device)
+    actions, log_probs, kept = draw(logits, sampling, mask, uniform)
     table = process_logits(logits, sampling, mask)
     assert torch.equal(actions, choose(table, torch.Generator().manual_seed(0)))
     assert torch.equal(log_probs, gather(table, actions))

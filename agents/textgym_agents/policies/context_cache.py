@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers.cache_utils import Cache
 
+from textgym_agents.policies.activations import ROOT, Activations
 from textgym_agents.policies.kv_cache import KeyValueBuffer, Write
 
 _IntArray = NDArray[np.int64]
@@ -47,6 +48,7 @@ class ContextCache:
         slack: Columns beyond the longest context so far; more mean fewer moves of the buffers.
         dtype: The model's floating-point type.
         device: The model's device.
+        activations: What ``forward`` keeps, whose rows are named after the tokens; None: nothing.
     """
 
     def __init__(
@@ -59,8 +61,10 @@ class ContextCache:
         slack: int,
         dtype: torch.dtype,
         device: torch.device,
+        activations: Activations | None = None,
     ) -> None:
         self._forward = forward
+        self._activations = activations
         self._device = device
         self._slack = max(slack, 1)
         self._width = width
@@ -68,15 +72,17 @@ class ContextCache:
         self._tokens = np.zeros((num_slots, width), np.int64)
         self._lengths = np.zeros(num_slots, np.int64)
         self._columns = np.zeros((num_slots, width), np.int64)
+        self._kept = np.zeros((num_slots, width), np.int64)
         self._slots = np.arange(num_slots)
         self._rows = np.arange(num_slots)
         self._idle = np.zeros(num_slots, np.int64)
         self._nothing = torch.zeros(0, dtype=torch.int64, device=device)
 
-    def clear(self) -> None:
-        """Forget everything, but keep the memory."""
+    def clear(self, activations: Activations | None = None) -> None:
+        """Forget everything, but keep the memory; `activations` as at first."""
         self._buffer.clear()
         self._lengths[:] = 0
+        self._activations = activations
 
     @property
     def layout(self) -> tuple[int, int, torch.dtype, torch.device]:
@@ -185,6 +191,7 @@ class ContextCache:
         cache = buffer.plan(Write(column=buffer.head, attend_from=start, rows=rows))
         ids = np.take_along_axis(contexts[slots], at, axis=1)
         self._forward(self._index(ids), self._index(at), mask, cache, self._nothing)
+        self._name(contexts, slots, missing, np.arange(len(slots)) * grown)
         self._append(contexts, slots, missing, buffer.head)
         buffer.head += grown
 
@@ -209,7 +216,28 @@ class ContextCache:
         positions = torch.arange(longest, device=self._device).expand(len(first), -1)
         mask = self._causal(longest).expand(len(first), 1, -1, -1)
         self._forward(ids, positions, mask, self._buffer.plan(write), self._nothing)
+        self._name(contexts, slots, missing, source * longest)
         self._append(contexts, slots, missing, column)
+
+    def _name(
+        self, contexts: _IntArray, slots: _IntArray, missing: _IntArray, first: _IntArray
+    ) -> None:
+        """Note in which row of the newest pass the products of each slot's next tokens are.
+
+        Args:
+            contexts: As in `step`.
+            slots: int64 ``[R]``.
+            missing: int64 ``[R]``, tokens of each.
+            first: int64 ``[R]``, the row of each one's first token, which the others follow.
+        """
+        if self._activations is None:
+            return
+        for step in range(int(missing.max())):
+            more = missing > step
+            own, at = slots[more], self._lengths[slots[more]] + step
+            before = np.where(at > 0, self._kept[own, at - 1], ROOT)
+            tokens = contexts[own, at]
+            self._kept[own, at] = self._activations.name(before, tokens, first[more] + step)
 
     def _append(
         self, contexts: _IntArray, slots: _IntArray, missing: _IntArray, column: int
@@ -237,6 +265,7 @@ class ContextCache:
         mask = buffer.bias[:, None, None]
         cache = buffer.plan(Write(column=column, attend_from=0, attend_to=buffer.num_columns))
         hidden, logits = self._forward(ids, positions, mask, cache, None)
+        self._name(contexts, slots, np.ones_like(slots), rows)
         if len(slots) < len(self._slots):
             inactive = np.ones(len(self._slots), np.bool_)
             inactive[rows] = False

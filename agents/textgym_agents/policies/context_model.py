@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
+from textgym_agents.policies.activations import Activations
 from textgym_agents.policies.base import Contexts
 from textgym_agents.policies.computing import (
     Precision,
@@ -26,12 +28,15 @@ from textgym_agents.policies.decoder import (
     head_is_last,
     output_head,
 )
-from textgym_agents.policies.gpt2 import GPT2Weights, is_plain_gpt2
+from textgym_agents.policies.gpt2 import GPT2Weights, is_plain_gpt2, products_of
 from textgym_agents.policies.packed_attention import can_pack, packed
 from textgym_agents.policies.packing import Pass, Row, pack, padded, pass_cost, tight_chunks
 from textgym_agents.policies.versions import Versions, WeightVersions
 
 _IntArray = NDArray[np.int64]
+
+_MOST_ACTIVATIONS = 2**28
+"""Bytes that acting leaves for learning at most; batches that need more are computed twice."""
 
 
 class ContextModel:
@@ -69,13 +74,14 @@ class ContextModel:
         self._cache_slack = cache_slack
         self._cache: ContextCache | None = None
         self._gpt2: GPT2Weights | None = None
+        self._activations: Activations | None = None
         self._versions: WeightVersions | None = None
         self._cached_weights: Versions = ()
         self._head_is_last: bool | None = None
 
     def __getstate__(self) -> dict[str, Any]:  # copies begin without keys and values
-        nothing = {"_cache": None, "_gpt2": None, "_versions": None, "_cached_weights": ()}
-        return self.__dict__ | nothing
+        nothing = dict.fromkeys(("_cache", "_gpt2", "_versions", "_activations"))
+        return self.__dict__ | nothing | {"_cached_weights": ()}
 
     @property
     def device(self) -> torch.device:
@@ -94,9 +100,15 @@ class ContextModel:
             self._head_is_last = head_is_last(self.model)
         return self._head_is_last
 
-    def clear_cache(self) -> None:
-        """Forget all keys and values, and free their memory."""
+    def clear_cache(self, activations: bool = True) -> None:
+        """Forget all keys and values, and free their memory.
+
+        Args:
+            activations: And what `steps` would take over from acting.
+        """
         self._cache = self._gpt2 = None
+        if activations:
+            self._activations = None
 
     def last_tokens(
         self, tokens: _IntArray, lengths: _IntArray, active: NDArray[np.bool_]
@@ -152,7 +164,7 @@ class ContextModel:
 
     def _row(self, row: Row, head: bool) -> tuple[Tensor, Tensor]:
         """Hidden states and logits at the steps of packed contexts."""
-        with packed(self.model, row.blocks):
+        with packed(self.model, row.blocks), self._taken_over(row):
             return self._forward(
                 self._tensor(row.steps),
                 head,
@@ -160,6 +172,18 @@ class ContextModel:
                 position_ids=self._tensor(row.positions)[None],
                 use_cache=False,
             )
+
+    @contextmanager
+    def _taken_over(self, row: Row) -> Iterator[None]:
+        """Take what acting has computed of the row's tokens with these weights, if it is all."""
+        kept = self._activations if torch.is_grad_enabled() else None
+        if kept is None or self._versions is None or self._versions.now() != self._cached_weights:
+            yield
+        elif (rows := kept.find(row.tokens, row.before)) is None:
+            yield
+        else:
+            with kept.given_out(products_of(self.model), rows):
+                yield
 
     def _tensor(self, array: _IntArray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
@@ -172,6 +196,13 @@ class ContextModel:
         cache, dtype = self._cache, self.compute_dtype
         layout = (*tokens.shape, dtype, self.device)
         known = cache is not None and weights == self._cached_weights
+        if not known or (cache is not None and cache.layout != layout):
+            self._gpt2 = GPT2Weights(self.model, dtype) if is_plain_gpt2(self.model) else None
+            self._activations = None
+            if self._gpt2 is not None and self.device.type == "cpu":  # Elsewhere not measured.
+                self._activations = Activations(
+                    self._gpt2.widths, dtype, self.device, _MOST_ACTIVATIONS
+                )
         if cache is None or cache.layout != layout:
             cache = self._cache = ContextCache(
                 self._next,
@@ -181,12 +212,10 @@ class ContextModel:
                 slack=self._cache_slack,
                 dtype=dtype,
                 device=self.device,
+                activations=self._activations,
             )
-            known = False
         elif not known:
-            cache.clear()
-        if not known:
-            self._gpt2 = GPT2Weights(self.model, dtype) if is_plain_gpt2(self.model) else None
+            cache.clear(self._activations)
         self._cached_weights = weights
         return cache
 
@@ -197,8 +226,10 @@ class ContextModel:
         if self._max_positions is not None:  # Those of padding may lie beyond.
             positions = positions.clamp(max=self._max_positions - 1)
         if self._gpt2 is None or self._gpt2.hooked:
+            if self._activations is not None:
+                self._activations.close()
             return self._step(ids, positions, mask, cache, select)
-        return self._gpt2.forward(ids, positions, mask, cache, select)
+        return self._gpt2.forward(ids, positions, mask, cache, select, self._activations)
 
     def _step(
         self,

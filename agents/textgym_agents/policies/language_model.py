@@ -37,7 +37,14 @@ from textgym_agents.policies.head import sampled_log_probs
 from textgym_agents.policies.masks import first_legal, flat_masks, legal_actions
 from textgym_agents.policies.packing import Pass, in_order, in_slots, step_order
 from textgym_agents.policies.reference import frozen_language_model
-from textgym_agents.policies.sampling import Sampling, draw, entropy, gather, process_logits
+from textgym_agents.policies.sampling import (
+    Sampling,
+    draw,
+    entropy,
+    gather,
+    process_logits,
+    uniform_numbers,
+)
 
 _IntArray = NDArray[np.int64]
 _BoolArray = NDArray[np.bool_]
@@ -66,8 +73,12 @@ class TokenModel(Protocol):
     def steps(self, contexts: Sequence[Contexts], head: bool = True) -> Iterator[Pass]:
         """Compute the steps of episodes with gradients, with logits or without."""
 
-    def clear_cache(self) -> None:
-        """Forget what is kept between calls of `last_tokens`."""
+    def clear_cache(self, activations: bool = True) -> None:
+        """Forget what is kept between calls of `last_tokens`.
+
+        Args:
+            activations: And what `steps` would take over from there.
+        """
 
 
 class LanguageModelPolicy(Policy):
@@ -190,20 +201,30 @@ class LanguageModelPolicy(Policy):
         where = self._where(tokens, lengths, active, prompt_lengths)
         if not active.any():
             return first_legal(mask, len(tokens))
-        logits, values = self._last_tokens(*where)
-        if self.critic is not None:
-            values = self.critic.last_values(*where)
-        actions, log_probs, kept = draw(logits, self.sampling, mask, generator, deterministic)
-        chosen = log_probs.cpu().numpy()
-        if not np.isfinite(chosen[active]).all():
+        slots, hidden, logits = self._contexts.last_tokens(*where)
+        live = np.flatnonzero(active[slots])
+        if len(live) < len(slots):
+            slots, rows = slots[live], self._tensor(live)
+            hidden, logits = hidden[rows], logits[rows]
+        at, count = self._tensor(slots), len(tokens)
+        chosen, log_probs, kept = draw(
+            logits[:, : self.num_actions],
+            self.sampling,
+            None if mask is None else mask[at],
+            None if deterministic else uniform_numbers(count, generator, self.device)[at],
+        )
+        if not bool(torch.isfinite(log_probs).all()):
             self.clear_cache()  # even a masked NaN would spoil what is computed later
             raise ValueError("the model's logits are not finite; were its weights NaN?")
-        return Actions(
-            actions.cpu().numpy(),
-            np.where(active, chosen, np.float32(0)),
-            np.where(active, values.cpu().numpy(), np.float32(0)),
-            None if kept is None else kept.cpu().numpy(),
-        )
+        values = self._values(hidden) if self.critic is None else self.critic.last_values(*where)
+        idle = mask if len(slots) < count else None
+        result = first_legal(idle, count, kept is not None)
+        result.actions[slots] = chosen.cpu().numpy()
+        result.log_probs[slots] = log_probs.cpu().numpy()
+        result.values[slots] = (values if self.critic is None else values[at]).cpu().numpy()
+        if result.kept is not None and kept is not None:
+            result.kept[slots] = kept.cpu().numpy()
+        return result
 
     @torch.inference_mode()
     def step_log_probs(
@@ -227,7 +248,10 @@ class LanguageModelPolicy(Policy):
         `TokenModel.steps`), and logits of a part of the steps are there at a time.
         """
         if torch.is_grad_enabled():
-            self.clear_cache()  # What is learned makes it stale; until then it takes memory.
+            # What is learned makes it stale; until then it takes memory.
+            self._contexts.clear_cache(activations=False)
+            if self.critic is not None:
+                self.critic.clear_cache(activations=False)
         parts, chunks = [], []
         lean = self._contexts.head_is_last
         for computed in self._contexts.steps([episode_contexts(e) for e in episodes], not lean):

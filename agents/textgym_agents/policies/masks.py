@@ -82,10 +82,16 @@ def flat_masks(
     return torch.from_numpy(np.concatenate(full)).to(device)
 
 
-def first_legal(mask: Tensor | None, num_envs: int) -> Actions:
-    """The first legal action in each of ``num_envs`` slots, as chosen where none is active."""
+def first_legal(mask: Tensor | None, num_envs: int, filters: bool = False) -> Actions:
+    """The first legal action in each of ``num_envs`` slots, as chosen where none is active.
+
+    Args:
+        mask: bool ``[N, V]`` with a legal action a row; None: all are.
+        num_envs: ``N``.
+        filters: With `Actions.kept`.
+    """
     actions = np.zeros(num_envs, np.int64)
     if mask is not None:
-        actions = mask.int().argmax(dim=1).cpu().numpy()
-    zeros = np.zeros(num_envs, np.float32)
-    return Actions(actions, zeros, zeros)
+        actions = mask.to(torch.uint8).argmax(dim=1).cpu().numpy()
+    log_probs, values = np.zeros((2, num_envs), np.float32)
+    return Actions(actions, log_probs, values, np.zeros_like(actions) if filters else None)

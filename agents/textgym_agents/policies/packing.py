@@ -90,12 +90,14 @@ class Row:
     Attributes:
         tokens: int64 ``[T]``.
         positions: int64 ``[T]``, each token's in its context.
+        before: int64 ``[T]``, where in the row the token before each is; -1: it is the first.
         steps: int64 ``[M]``, where in the row the contexts' steps are, one context after another.
         blocks: How its tokens attend.
     """
 
     tokens: _IntArray
     positions: _IntArray
+    before: _IntArray
     steps: _IntArray
     blocks: list[Block]
 
@@ -125,6 +127,7 @@ def pack(contexts: Sequence[Contexts], device: torch.device, dtype: torch.dtype)
     return Row(
         np.concatenate(row.tokens),
         np.concatenate(row.positions),
+        np.concatenate(row.before),
         np.concatenate(steps),
         row.blocks,
     )
@@ -136,6 +139,7 @@ class _Building:
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         self.tokens: list[_IntArray] = []
         self.positions: list[_IntArray] = []
+        self.before: list[_IntArray] = []
         self.blocks: list[Block] = []
         self._size = 0
         self._device, self._dtype = device, dtype
@@ -159,7 +163,10 @@ class _Building:
         for chunk in tight_chunks(sizes, pass_cost(self._device)):
             for index in chunk:
                 begins[index] = self._size
+                before = np.arange(self._size - 1, self._size + sizes[index] - 1)
+                before[0] = -1 if prompts is None else prompts[index] + starts[index] - 1
                 self._size += sizes[index]
+                self.before.append(before)
                 self.tokens.append(sequences[index])
                 self.positions.append(starts[index] + np.arange(sizes[index]))
             first = None if prompts is None else prompts[chunk]

@@ -114,8 +114,7 @@ def draw(
     logits: Tensor,
     sampling: Sampling,
     mask: Tensor | None = None,
-    generator: torch.Generator | None = None,
-    deterministic: bool = False,
+    uniform: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Draw an action a row from the sampling distribution.
 
@@ -123,8 +122,7 @@ def draw(
         logits: float ``[M, V]``.
         sampling: What changes the distribution.
         mask: bool ``[M, V]`` or ``[V]``, True where an action is legal.
-        generator: See `choose`.
-        deterministic: See `choose`.
+        uniform: float64 ``[M, 1]``, see `uniform_numbers`; None: take the most probable actions.
 
     Returns:
         The actions, int64 ``[M]``; their log-probabilities, float ``[M]``; and how many actions
@@ -136,7 +134,10 @@ def draw(
     if sampling.epsilon > 0:
         share = _uniform_share(logits, sampling.epsilon, mask)
         log_probs = _mixed(log_probs, sampling.epsilon, share, mask)
-    actions = choose(log_probs, generator, deterministic)
+    if uniform is None:
+        actions = log_probs.argmax(dim=-1)
+    else:
+        actions = invert_cdf(log_probs.exp(), uniform)
     kept = torch.isfinite(left).sum(dim=-1) if sampling.filters else None
     return actions, gather(log_probs, actions), kept
 
@@ -263,9 +264,6 @@ def choose(
 ) -> Tensor:
     """Draw one action a row by inverting the cumulative distribution.
 
-    One uniform number a row costs far less than the noise for every action that
-    `torch.multinomial` draws.
-
     Args:
         log_probs: float ``[M, V]``, normalised.
         generator: Source of the uniform numbers; None: torch's default one.
@@ -276,11 +274,25 @@ def choose(
     """
     if deterministic:
         return log_probs.argmax(dim=-1)
-    device = log_probs.device if generator is None else generator.device
-    uniform = torch.rand(
-        (len(log_probs), 1), generator=generator, device=device, dtype=torch.float64
-    )
-    return invert_cdf(log_probs.exp(), uniform.to(log_probs.device))
+    uniform = uniform_numbers(len(log_probs), generator, log_probs.device)
+    return invert_cdf(log_probs.exp(), uniform)
+
+
+def uniform_numbers(
+    count: int, generator: torch.Generator | None, device: torch.device
+) -> Tensor:
+    """Numbers in [0, 1) to draw actions by, float64 ``[count, 1]`` on a device.
+
+    One a row costs far less than the noise for every action that `torch.multinomial` draws.
+
+    Args:
+        count: Rows.
+        generator: Their source, on whatever device; None: torch's default one.
+        device: Where they go.
+    """
+    source = device if generator is None else generator.device
+    numbers = torch.rand((count, 1), generator=generator, device=source, dtype=torch.float64)
+    return numbers.to(device)
 
 
 def invert_cdf(probabilities: Tensor, uniform: Tensor) -> Tensor:

@@ -81,8 +81,9 @@ class Seq2SeqModel:
         """The longest prompt, and the longest response with the start token; None: no limit."""
         return self._passes.max_positions
 
-    def clear_cache(self) -> None:
+    def clear_cache(self, activations: bool = True) -> None:
         """Forget what was encoded and decoded, and free its memory."""
+        del activations  # None are kept.
         self._cache = None
 
     def last_tokens(

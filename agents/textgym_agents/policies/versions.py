@@ -5,8 +5,19 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 Versions: TypeAlias = tuple[tuple[int, int], ...]
+
+_optimizer_steps = 0
+
+
+def _count(*_: object) -> None:
+    global _optimizer_steps
+    _optimizer_steps += 1
+
+
+register_optimizer_step_post_hook(_count)  # A fused step does not show in what it changes.
 
 
 class WeightVersions:
@@ -21,7 +32,11 @@ class WeightVersions:
         self._tables = [m._parameters for m in model.modules() if m._parameters]
 
     def now(self) -> Versions:
-        """What differs once weights have been changed in place, or replaced."""
-        return tuple(
-            [(p._version, p.data_ptr()) for t in self._tables for p in t.values() if p is not None]
-        )
+        """What differs once weights have been changed in place or replaced, or an optimizer's step.
+
+        Not seen are changes behind PyTorch's back, as of ``parameter.data``.
+        """
+        weights = [
+            (p._version, p.data_ptr()) for t in self._tables for p in t.values() if p is not None
+        ]
+        return ((_optimizer_steps, 0), *weights)

@@ -1,0 +1,171 @@
+"""What a decoder's products came to while it acted, so that learning need not compute them again.
+
+A rollout computes every token of its episodes once, with the weights that the first gradient after
+it is taken at. The products of that pass with the layers' weights are kept, and the forward pass of
+the gradient takes them from here; what is left of it is element by element, and attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+_IntArray = NDArray[np.int64]
+
+_BLOCK = 512
+"""Rows that memory is asked for at a time."""
+
+ROOT = -1
+"""The token before a context's first."""
+
+
+class Activations:
+    """The products of the tokens that a model was given, one row a token.
+
+    A token's row is found by the row of the token before it: what a decoder computes of a token
+    depends on the tokens up to it alone.
+
+    Args:
+        widths: Of each product.
+        dtype: Of all.
+        device: Of all.
+        limit: Bytes that are kept at most; beyond, nothing is.
+    """
+
+    def __init__(
+        self, widths: Sequence[int], dtype: torch.dtype, device: torch.device, limit: int
+    ) -> None:
+        self._widths, self._dtype, self._device = widths, dtype, device
+        self._most_rows = limit // (sum(widths) * dtype.itemsize)
+        self._rows: dict[tuple[int, int], int] = {}
+        self._asked: set[int] = set()
+        self._blocks: list[list[Tensor]] = [[] for _ in widths]
+        self._first = self._end = self._num_rows = 0
+        self._closed = False
+
+    def close(self) -> None:
+        """Let everything go, and keep nothing more."""
+        self._closed = True
+        self._rows, self._blocks = {}, [[] for _ in self._widths]
+
+    def room(self, num_rows: int) -> list[Tensor] | list[None]:
+        """Where a forward pass is to write its products.
+
+        Args:
+            num_rows: ``R``, its tokens.
+
+        Returns:
+            ``[R, width]`` for each product; or None for each, where nothing more is kept.
+        """
+        if self._end + num_rows > self._num_rows:
+            self._end = self._num_rows
+            self._num_rows += max(num_rows, _BLOCK)
+            if self._num_rows > self._most_rows:
+                self.close()
+            elif not self._closed:
+                for blocks, width in zip(self._blocks, self._widths, strict=True):
+                    shape = (self._num_rows - self._end, width)
+                    blocks.append(torch.empty(shape, dtype=self._dtype, device=self._device))
+        self._first, self._end = self._end, self._end + num_rows
+        if self._closed:
+            return [None for _ in self._widths]
+        start = self._first - self._num_rows + len(self._blocks[0][-1])
+        return [blocks[-1][start : start + num_rows] for blocks in self._blocks]
+
+    def name(self, before: _IntArray, tokens: _IntArray, places: _IntArray) -> _IntArray:
+        """Say which tokens some rows of the newest forward pass are of.
+
+        Args:
+            before: int64 ``[K]``, the rows of the tokens before them, `ROOT` for none.
+            tokens: int64 ``[K]``.
+            places: int64 ``[K]``, which row of the pass each is.
+
+        Returns:
+            int64 ``[K]``, the tokens' rows: earlier ones, where equal contexts had them before.
+        """
+        if self._closed:
+            return places
+        rows = (places + self._first).tolist()
+        known = zip(zip(before.tolist(), tokens.tolist(), strict=True), rows, strict=True)
+        return np.array([self._rows.setdefault(key, row) for key, row in known], np.int64)
+
+    def find(self, tokens: _IntArray, before: _IntArray) -> _IntArray | None:
+        """The rows of tokens, int64 ``[T]``; None if one is not there.
+
+        Args:
+            tokens: int64 ``[T]``.
+            before: int64 ``[T]``, which of the tokens stands before each, earlier in the array;
+                negative for none.
+        """
+        rows: list[int] = []
+        for token, previous in zip(tokens.tolist(), before.tolist(), strict=True):
+            row = self._rows.get((rows[previous] if previous >= 0 else ROOT, token))
+            if row is None:
+                return None
+            rows.append(row)
+        return np.array(rows, np.int64)
+
+    @contextmanager
+    def given_out(self, layers: Sequence[nn.Module], rows: _IntArray) -> Iterator[None]:
+        """Have layers give out what was kept of them in place of computing it.
+
+        Gradients are those of the layers. Once every row has been asked for, what was kept is let
+        go as it is given out.
+
+        Args:
+            layers: Of weights ``[in, out]`` and a bias, in the order of the products; each
+                is called once, with ``[..., T, in]``.
+            rows: int64 ``[T]``, of the tokens that go through them.
+        """
+        self._asked.update(rows.tolist())
+        last = len(self._asked) == len(self._rows)
+        if last:
+            self._rows = {}
+        index = torch.from_numpy(rows).to(self._device)
+
+        def give(layer: Any, blocks: list[Tensor], states: Tensor) -> Tensor:
+            product = torch.cat(blocks).index_select(0, index)
+            if last:
+                blocks.clear()
+            product = product.view(*states.shape[:-1], -1)
+            given: Tensor = _Given.apply(  # type: ignore[no-untyped-call]
+                states.to(product.dtype), layer.weight, layer.bias, product
+            )
+            return given
+
+        for layer, blocks in zip(layers, self._blocks, strict=True):
+            layer.forward = partial(give, layer, blocks)
+        try:
+            yield
+        finally:
+            for layer in layers:
+                del layer.forward
+
+
+class _Given(torch.autograd.Function):
+    """A product with weights ``[in, out]`` and a bias whose value is known."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor, product: Tensor) -> Tensor:
+        ctx.save_for_backward(states, weight)
+        ctx.bias_dtype = bias.dtype
+        return product
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        states, weight = ctx.saved_tensors
+        of_states, of_weight, of_bias = ctx.needs_input_grad[:3]
+        flat = grad.flatten(0, -2)
+        return (
+            grad @ weight.to(grad.dtype).t() if of_states else None,
+            (states.flatten(0, -2).t() @ flat).to(weight.dtype) if of_weight else None,
+            flat.sum(dim=0).to(ctx.bias_dtype) if of_bias else None,
+            None,
+        )

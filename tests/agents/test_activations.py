@@ -1,0 +1,225 @@
+"""What acting has computed is not computed again: the same numbers and gradients, for less."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers.pytorch_utils import Conv1D
+
+import textgym  # noqa: F401  (registers the environments)
+from tests.agents import texts
+from textgym_agents.policies import CausalLMPolicy, Episode, context_model
+from textgym_agents.policies.activations import ROOT, Activations
+from textgym_agents.policies.critic import Critic
+from textgym_agents.policies.models import small_gpt2
+from textgym_agents.rollout import collect
+
+ENVS = {"textgym/Tiny-v0": 1, "textgym/Wordle-v0": 1, "textgym/Story-v0": 3}
+"""Episodes a slot, of tasks of one turn and of several."""
+
+
+def acted(
+    env_id: str = "textgym/Story-v0", dtype: torch.dtype = torch.float64, **options: Any
+) -> tuple[CausalLMPolicy, list[Episode]]:
+    """A policy, and episodes that it was the last to act in."""
+    envs = gym.make_vec(env_id, num_envs=8, mask_in_info=False)
+    vocabulary = int(envs.single_action_space.n)
+    width = int(envs.single_observation_space.shape[0])
+    model = small_gpt2(vocabulary, layers=2, heads=2, width=16, max_positions=width).to(dtype)
+    texts.move(model, 0.1)
+    policy = CausalLMPolicy.from_env(envs, model, **options).to(dtype)
+    texts.move(policy.critic or policy.value_head, 0.1)
+    assert policy._contexts.head_is_last  # It asks the model once.
+    batch = collect(
+        envs,
+        policy,
+        seeds=np.repeat(np.arange(4), 2).tolist(),
+        episodes_per_env=ENVS[env_id],
+        generator=torch.Generator().manual_seed(0),
+    )
+    return policy, batch
+
+
+def learned(policy: CausalLMPolicy, passes: list[list[Episode]]) -> list[Tensor]:
+    """Log-probabilities, entropies, values and the gradients of a loss of all three."""
+    policy.zero_grad(set_to_none=True)
+    found = []
+    for batch in passes:
+        evaluation = policy.evaluate(batch)
+        found += [evaluation.log_probs, evaluation.entropy, evaluation.values]
+        loss = (evaluation.log_probs + 0.1 * evaluation.entropy).sum() + evaluation.values.sum()
+        torch.autograd.backward(loss)
+    found += [parameter.grad for parameter in policy.parameters() if parameter.grad is not None]
+    return [one.detach() for one in found]
+
+
+def without_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on the layers refuse to compute."""
+
+    def refuse(*_: Any) -> Tensor:
+        raise AssertionError("a layer's product was computed")
+
+    monkeypatch.setattr(Conv1D, "forward", refuse)
+
+
+@pytest.mark.parametrize("env_id", ENVS)
+@pytest.mark.parametrize("parts", [1, 3])
+def test_numbers_and_gradients_are_those_of_a_pass_of_its_own(
+    env_id: str, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, batch = acted(env_id)
+    passes = [batch[part::parts] for part in range(parts)]
+    with monkeypatch.context() as patch:
+        without_products(patch)
+        taken = learned(policy, passes)
+    policy.clear_cache()
+    computed = learned(policy, passes)
+    assert len(taken) == len(computed) > 20
+    for one, other in zip(taken, computed, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_a_critic_takes_over_what_it_has_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    envs = gym.make_vec("textgym/Story-v0", num_envs=1)
+    model = small_gpt2(
+        int(envs.single_action_space.n), layers=2, heads=2, width=16, max_positions=256
+    )
+    policy, batch = acted(critic=Critic(model))
+    with monkeypatch.context() as patch:
+        without_products(patch)
+        taken = learned(policy, [batch])
+    policy.clear_cache()
+    for one, other in zip(taken, learned(policy, [batch]), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_in_bfloat16_the_update_sees_what_the_rollout_saw() -> None:
+    def gap() -> float:
+        old = np.concatenate([episode.log_probs for episode in batch])
+        now = policy.evaluate(batch).log_probs.detach().numpy()
+        return float(np.abs(now - old).max())
+
+    policy, batch = acted(dtype=torch.float32, precision="bf16")
+    assert gap() < 1e-5
+    policy.clear_cache()
+    assert gap() > 1e-4
+
+
+def step(policy: CausalLMPolicy) -> None:
+    """A step that shows in no parameter's version."""
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=0.1, fused=True)
+    for parameter in policy.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    policy.zero_grad()
+
+
+def change(policy: CausalLMPolicy) -> None:
+    texts.move(policy, 0.1, seed=5)
+
+
+def load(policy: CausalLMPolicy) -> None:
+    state = {name: value + 0.1 for name, value in policy.state_dict().items()}
+    policy.load_state_dict(state)
+
+
+@pytest.mark.parametrize("alter", [step, change, load])
+def test_other_weights_compute_for_themselves(alter: Callable[[CausalLMPolicy], None]) -> None:
+    policy, batch = acted()
+    before = policy.evaluate(batch[:2]).log_probs.detach()
+    alter(policy)
+    after = learned(policy, [batch[:2]])
+    policy.clear_cache()
+    for one, other in zip(after, learned(policy, [batch[:2]]), strict=True):
+        assert torch.equal(one, other)
+    assert float((after[0] - before).abs().max()) > 1e-3
+
+
+def test_other_texts_and_second_looks_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy, batch = acted()
+    others = acted("textgym/Tiny-v0")[1]
+    seen: list[int] = []
+    forward = Conv1D.forward
+
+    def count(layer: Any, states: Tensor) -> Tensor:
+        seen.append(states.shape[-2])
+        return forward(layer, states)
+
+    monkeypatch.setattr(Conv1D, "forward", count)
+    policy.evaluate(others)
+    assert seen
+    seen.clear()
+    policy.evaluate(batch)
+    assert not seen
+    policy.evaluate(batch)  # All was taken, and is no longer there.
+    assert seen
+
+
+def test_hooks_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy, batch = acted()
+    calls: list[int] = []
+    block = policy.model.transformer.h[0].mlp.c_fc
+    block.register_forward_hook(lambda *_: calls.append(1))
+    envs = gym.make_vec("textgym/Story-v0", num_envs=8, mask_in_info=False)
+    batch = collect(envs, policy, seeds=range(8), generator=torch.Generator().manual_seed(0))
+    calls.clear()
+    policy.evaluate(batch)
+    assert calls
+
+
+def test_batches_beyond_the_limit_are_computed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy, batch = acted()
+    whole = learned(policy, [batch])
+    monkeypatch.setattr(context_model, "_MOST_ACTIVATIONS", 2_000_000)
+    policy, batch = acted()
+    with monkeypatch.context() as patch:
+        without_products(patch)
+        with pytest.raises(AssertionError, match="was computed"):
+            policy.evaluate(batch)
+    for one, other in zip(whole, learned(policy, [batch]), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_second_derivatives_are_the_layers_own() -> None:
+    policy, batch = acted()
+
+    def product() -> list[Tensor]:
+        with sdpa_kernel(SDPBackend.MATH):  # The others have no second derivative.
+            table = policy.episode_log_probs(batch)
+        weights = [p for p in policy.model.parameters() if p.requires_grad]
+        first = torch.autograd.grad(
+            table.exp().square().sum(), weights, create_graph=True, allow_unused=True
+        )
+        total = torch.stack([g.square().sum() for g in first if g is not None]).sum()
+        second = torch.autograd.grad(total, weights, allow_unused=True)
+        return [g for g in second if g is not None]
+
+    taken = product()
+    policy.clear_cache()
+    for one, other in zip(taken, product(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-12)
+
+
+def test_rows_are_found_by_what_comes_before() -> None:
+    kept = Activations([2], torch.float32, torch.device("cpu"), limit=10**6)
+    (room,) = kept.room(4)
+    assert room is not None
+    room.copy_(torch.arange(8.0).view(4, 2))
+    first = kept.name(np.array([ROOT, ROOT]), np.array([5, 5]), np.array([0, 1]))
+    assert first.tolist() == [0, 0]  # The same context.
+    second = kept.name(first, np.array([6, 7]), np.array([2, 3]))
+    assert second.tolist() == [2, 3]
+    found = kept.find(np.array([5, 7, 5, 6]), np.array([-1, 0, -1, 2]))
+    assert found is not None and found.tolist() == [0, 3, 0, 2]
+    assert kept.find(np.array([5, 5]), np.array([-1, 0])) is None
+    kept.room(2_000)  # A block of its own.
+    third = kept.name(second[:1], np.array([9]), np.array([1_999]))
+    assert kept.find(np.array([5, 6, 9]), np.array([-1, 0, 1])) is not None
+    assert third[0] >= 2_000
