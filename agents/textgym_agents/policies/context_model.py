@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -173,17 +173,14 @@ class ContextModel:
                 use_cache=False,
             )
 
-    @contextmanager
-    def _taken_over(self, row: Row) -> Iterator[None]:
+    def _taken_over(self, row: Row) -> AbstractContextManager[None]:
         """Take what acting has computed of the row's tokens with these weights, if it is all."""
-        kept = self._activations if torch.is_grad_enabled() else None
-        if kept is None or self._versions is None or self._versions.now() != self._cached_weights:
-            yield
-        elif (rows := kept.find(row.tokens, row.before)) is None:
-            yield
-        else:
-            with kept.given_out(products_of(self.model), rows):
-                yield
+        kept, versions = self._activations, self._versions
+        if kept is not None and versions is not None and torch.is_grad_enabled():
+            rows = kept.find(row.tokens, row.before)
+            if rows is not None and versions.now() == self._cached_weights:
+                return kept.given_out(products_of(self.model), rows)
+        return nullcontext()
 
     def _tensor(self, array: _IntArray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)

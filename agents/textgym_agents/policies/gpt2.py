@@ -66,7 +66,7 @@ def products_of(model: PreTrainedModel) -> list[nn.Module]:
 _PACKED_TYPES = {
     dtype
     for dtype, supported in (
-        (torch.float32, torch.backends.mkldnn.is_available()),
+        (torch.float32, hasattr(torch.ops.mkldnn, "_linear_pointwise")),
         (torch.bfloat16, torch.ops.mkldnn._is_mkldnn_bf16_supported()),
     )
     if supported

@@ -134,10 +134,7 @@ def draw(
     if sampling.epsilon > 0:
         share = _uniform_share(logits, sampling.epsilon, mask)
         log_probs = _mixed(log_probs, sampling.epsilon, share, mask)
-    if uniform is None:
-        actions = log_probs.argmax(dim=-1)
-    else:
-        actions = invert_cdf(log_probs.exp(), uniform)
+    actions = log_probs.argmax(dim=-1) if uniform is None else invert_cdf(log_probs.exp(), uniform)
     kept = torch.isfinite(left).sum(dim=-1) if sampling.filters else None
     return actions, gather(log_probs, actions), kept
 
@@ -278,9 +275,7 @@ def choose(
     return invert_cdf(log_probs.exp(), uniform)
 
 
-def uniform_numbers(
-    count: int, generator: torch.Generator | None, device: torch.device
-) -> Tensor:
+def uniform_numbers(count: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
     """Numbers in [0, 1) to draw actions by, float64 ``[count, 1]`` on a device.
 
     One a row costs far less than the noise for every action that `torch.multinomial` draws.
