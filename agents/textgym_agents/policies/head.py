@@ -187,7 +187,11 @@ class _HeadLogProbs(torch.autograd.Function):
             if hidden_grad is not None:
                 hidden_grad[rows] = (grad @ cast).to(hidden.dtype)
             if weight_grad is not None:
-                weight_grad[: ctx.size] += grad.t() @ hidden[rows].to(ctx.dtype)
+                states, own = hidden[rows].to(ctx.dtype), weight_grad[: ctx.size]
+                if own.dtype == ctx.dtype:  # Without a copy of the weights' size.
+                    own.addmm_(grad.t(), states)
+                else:
+                    own += grad.t() @ states
         return hidden_grad, weight_grad, bias_grad, None, None, None, None, None
 
 
