@@ -184,7 +184,7 @@ class Algorithm(ABC, Generic[ConfigT]):
             group["lr"] = self.learning_rate(progress)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.policy.clear_cache()  # A fused step does not show in the parameters' versions.
+        self.policy.clear_cache()  # It is stale, and takes memory.
         return norm
 
     def _clipped_norm(self, loss: float) -> float:

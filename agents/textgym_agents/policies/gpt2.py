@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, scaled_dot_product_attention
+from torch.nn.functional import layer_norm, linear, scaled_dot_product_attention
 from transformers import GPT2LMHeadModel, PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block, GPT2Model
@@ -93,9 +93,8 @@ class _Product:
     single row there is no better order than their own.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
-        self._weight = weight.detach().to(dtype)
-        self._bias = None if bias is None else bias.detach().to(dtype)
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
+        self._weight, self._bias = weight.detach().to(dtype), bias.detach().to(dtype)
         packs = dtype in _PACKED_TYPES and weight.device.type == "cpu"
         self._packed = torch.ops.mkldnn._reorder_linear_weight(self._weight.t()) if packs else None
 
@@ -107,8 +106,6 @@ class _Product:
     def __call__(self, states: Tensor, out: Tensor | None = None) -> Tensor:
         states = states.to(self._weight.dtype)
         if self._packed is None or len(states) < 2:
-            if self._bias is None:
-                return torch.mm(states, self._weight, out=out)
             return torch.addmm(self._bias, states, self._weight, out=out)
         product: Tensor = torch.ops.mkldnn._linear_pointwise(
             states, self._packed, self._bias, "none", [], ""
@@ -163,7 +160,8 @@ class GPT2Weights:
             for block in decoder.h
         ]
         self._norm = norm(decoder.ln_f)
-        self._head = _Product(head.weight.t(), head.bias, dtype)
+        self._head = head.weight.detach().to(dtype)
+        self._head_bias = None if head.bias is None else head.bias.detach().to(dtype)
 
     @property
     def widths(self) -> list[int]:
@@ -223,7 +221,7 @@ class GPT2Weights:
         if select is not None:
             states = states[select]
         states = self._norm(states)
-        return states, self._head(states)
+        return states, linear(states.to(self._head.dtype), self._head, self._head_bias)
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> Tensor:
