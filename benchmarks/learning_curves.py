@@ -60,10 +60,13 @@ RUNS: dict[str, tuple[AlgorithmConfig, dict[str, Any]]] = {
     "dapo": (GRPOConfig(variant="dapo", **GROUPS), {}),
     "gspo": (GRPOConfig(variant="gspo", **GROUPS), {}),
     "cispo": (GRPOConfig(variant="cispo", **GROUPS), {}),
-    "a2c": (A2CConfig(learning_rate=RATE, schedule="linear"), {}),
+    "a2c": (A2CConfig(learning_rate=RATE, schedule="linear", normalize_advantages=True), {}),
     "ppo": (PPOConfig(schedule="linear", **CLIPPED), {}),
-    "nlpo": (NLPOConfig(schedule="linear", **CLIPPED), {}),
-    "trpo": (TRPOConfig(fisher_share=0.25), {}),
+    "nlpo": (NLPOConfig(schedule="linear", mask_top_p=0.95, **CLIPPED), {}),
+    "trpo": (
+        TRPOConfig(fisher_share=0.25, cg_iterations=5, value_epochs=2, num_minibatches=2),
+        {},
+    ),
     "expert iteration": (ExpertIterationConfig(**GROUPS), {}),
     "likelihood": (
         MaximumLikelihoodConfig(learning_rate=RATE, schedule="linear"),

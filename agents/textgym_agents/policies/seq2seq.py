@@ -33,9 +33,9 @@ class Seq2SeqPolicy(LanguageModelPolicy):
     Acting keeps the encoded prompts and the decoder's keys and values between calls
     (`Seq2SeqCache`): a prompt is encoded once, a token decoded once, and slots begin anew when
     they like. Changed weights make it all stale, which is found out from the parameters' version
-    counters; a change behind PyTorch's back (``parameter.data``, a fused optimizer), or of the
-    model's modules, needs `clear_cache`. Models that place their tokens otherwise than T5 and BART
-    do (`position_kind`) are computed anew at each step.
+    counters and from optimizers' steps; a change behind PyTorch's back (``parameter.data``), or of
+    the model's modules, needs `clear_cache`. Models that place their tokens otherwise than T5 and
+    BART do (`position_kind`) are computed anew at each step.
 
     Args:
         model: A transformers encoder-decoder with a language-model head, in which a GELU may be
