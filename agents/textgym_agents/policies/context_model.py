@@ -31,6 +31,7 @@ from textgym_agents.policies.decoder import (
 from textgym_agents.policies.gpt2 import GPT2Weights, is_plain_gpt2, products_of
 from textgym_agents.policies.packed_attention import can_pack, packed
 from textgym_agents.policies.packing import Pass, Row, pack, padded, pass_cost, tight_chunks
+from textgym_agents.policies.tied import tied
 from textgym_agents.policies.versions import Versions, WeightVersions
 
 _IntArray = NDArray[np.int64]
@@ -151,8 +152,10 @@ class ContextModel:
         self.check_length(width)
         recompute = self._recompute and torch.is_grad_enabled()
         if width <= self._cacheable_width and can_pack(self.model) and not recompute:
-            hidden, logits = self._row(pack(contexts, self.device, self.compute_dtype), head)
-            yield Pass(list(range(len(contexts))), hidden, hidden, logits)
+            row = pack(contexts, self.device, self.compute_dtype)
+            with nullcontext() if head else tied(self.model) as left:
+                hidden, logits = self._row(row, head)
+            yield Pass(list(range(len(contexts))), hidden, hidden, logits, left)
             return
         sizes = [len(context.tokens) for context in contexts]
         for chunk in tight_chunks(sizes, pass_cost(self.device)):

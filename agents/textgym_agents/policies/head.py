@@ -17,6 +17,7 @@ from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
 from textgym_agents.policies.sampling import Sampling, entropy, gather, process_logits
+from textgym_agents.policies.tied import TiedGradient
 
 _CHUNK, _LEAST_ROWS = 2**20, 128
 """Logits of a chunk, and the fewest steps: fewer make a slow product."""
@@ -35,6 +36,7 @@ def head_log_probs(
     mask: Tensor | None = None,
     temperature: float = 1.0,
     dtype: torch.dtype | None = None,
+    left: TiedGradient | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What a linear head and a temperature make of hidden states.
 
@@ -50,13 +52,14 @@ def head_log_probs(
         mask: bool ``[M, V]`` or ``[V]``, True where an action is legal; None: all are.
         temperature: The logits are divided by it.
         dtype: Of the products with the weights; None: that of the weights.
+        left: Gets the weights' gradient, which then is not given to autograd; see `tied`.
 
     Returns:
         Log-probabilities of the actions and entropies in nats, each ``[M]``, at least float32,
         differentiable once with respect to ``hidden``, ``weight`` and ``bias``.
     """
     log_probs, entropy = _HeadLogProbs.apply(  # type: ignore[no-untyped-call]
-        hidden, weight, bias, actions, num_actions, mask, temperature, dtype or weight.dtype
+        hidden, weight, bias, actions, num_actions, mask, temperature, dtype or weight.dtype, left
     )
     return log_probs, entropy
 
@@ -73,6 +76,7 @@ def sampled_log_probs(
     old_log_probs: Tensor | None = None,
     kept: Tensor | None = None,
     dtype: torch.dtype | None = None,
+    left: TiedGradient | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`head_log_probs`, whose other arguments and results these are, for any sampling.
 
@@ -87,6 +91,7 @@ def sampled_log_probs(
         old_log_probs: float ``[M]``; see `process_logits`.
         kept: int64 ``[M]``; see `process_logits`.
         dtype: See there.
+        left: See there; filters and epsilon leave nothing.
     """
     if not sampling.filters and sampling.epsilon == 0:
         return head_log_probs(
@@ -98,6 +103,7 @@ def sampled_log_probs(
             mask=mask,
             temperature=sampling.temperature,
             dtype=dtype,
+            left=left,
         )
     cast = dtype or weight.dtype
     bias = None if bias is None else bias[:num_actions]
@@ -133,6 +139,7 @@ class _HeadLogProbs(torch.autograd.Function):
         mask: Tensor | None,
         temperature: float,
         dtype: torch.dtype,
+        left: TiedGradient | None,
     ) -> tuple[Tensor, Tensor]:
         exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
         log_probs, entropy, normalizer = hidden.new_empty((3, len(hidden)), dtype=exact)
@@ -150,7 +157,7 @@ class _HeadLogProbs(torch.autograd.Function):
             entropy[rows] = total - spread
             normalizer[rows] = largest + total
         ctx.save_for_backward(hidden, weight, bias, actions, mask, entropy, normalizer)
-        ctx.size, ctx.temperature, ctx.dtype = size, temperature, dtype
+        ctx.size, ctx.temperature, ctx.dtype, ctx.left = size, temperature, dtype, left
         ctx.set_materialize_grads(False)
         return log_probs, entropy
 
@@ -192,7 +199,10 @@ class _HeadLogProbs(torch.autograd.Function):
                     own.addmm_(grad.t(), states)
                 else:
                     own += grad.t() @ states
-        return hidden_grad, weight_grad, bias_grad, None, None, None, None, None
+        if ctx.left is not None and weight_grad is not None:
+            ctx.left.leave(weight_grad)
+            weight_grad = None
+        return hidden_grad, weight_grad, bias_grad, None, None, None, None, None, None
 
 
 def _logits(

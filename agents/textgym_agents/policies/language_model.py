@@ -257,7 +257,7 @@ class LanguageModelPolicy(Policy):
         for computed in self._contexts.steps([episode_contexts(e) for e in episodes], not lean):
             members = [episodes[index] for index in computed.episodes]
             if lean:
-                log_probs, entropies = self._from_head(members, computed.head_input)
+                log_probs, entropies = self._from_head(members, computed)
             else:
                 table = self._distributions(members, computed.logits)
                 log_probs, entropies = gather(table, self._actions(members)), entropy(table)
@@ -288,11 +288,11 @@ class LanguageModelPolicy(Policy):
     ) -> tuple[Any, ...]:
         """The arguments of `TokenModel.last_tokens`, checked."""
 
-    def _from_head(self, episodes: Sequence[Episode], states: Tensor) -> tuple[Tensor, Tensor]:
+    def _from_head(self, episodes: Sequence[Episode], computed: Pass) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the actions taken and entropies, each ``[M]``."""
         old_log_probs, kept = self._known(episodes)
         return sampled_log_probs(
-            states,
+            computed.head_input,
             output_head(self.model).weight,
             head_bias(self.model),
             self._actions(episodes),
@@ -302,6 +302,7 @@ class LanguageModelPolicy(Policy):
             old_log_probs=old_log_probs,
             kept=kept,
             dtype=self._contexts.compute_dtype,
+            left=computed.left,
         )
 
     def _distributions(self, episodes: Sequence[Episode], logits: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from textgym_agents.policies.base import Contexts, Evaluation
 from textgym_agents.policies.packed_attention import Block
+from textgym_agents.policies.tied import TiedGradient
 
 _IntArray = NDArray[np.int64]
 
@@ -38,12 +39,14 @@ class Pass:
         hidden: ``[M, H]``, the last hidden states at the steps.
         head_input: ``[M, H]``, what the language-model head makes logits of.
         logits: ``[M, V]``, or ``[0, V]`` where none were asked for.
+        left: Where the head is to leave its weights' gradient; see `tied`.
     """
 
     episodes: list[int]
     hidden: Tensor
     head_input: Tensor
     logits: Tensor
+    left: TiedGradient | None = None
 
 
 @dataclass(frozen=True, slots=True)
