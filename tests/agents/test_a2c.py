@@ -70,6 +70,52 @@ def test_gradient_equals_the_formula() -> None:
     assert metrics["loss"] == pytest.approx(total.item() / count, rel=1e-4)
 
 
+def test_normalised_values_are_restored_for_advantages_and_learned_in_their_unit() -> None:
+    actor = policy()
+    episodes = rollout(actor, steps_per_env=2)
+    learner = A2C(actor, A2CConfig(gamma=0.9, normalize_values=True))
+    learner.scale.add(np.array([5.0, 9.0, 30.0]))
+    mean, std = learner.scale.mean, learner.scale.std
+    learner.gradients(episodes)
+    measured = grads(actor)
+    actor.zero_grad()
+    total, count = torch.zeros(()), 0
+    for episode in episodes:
+        now = actor.evaluate([episode])
+        following = episode.final_value * std + mean if episode.truncated else 0.0
+        for t in range(episode.num_steps - 1, -1, -1):
+            following = float(episode.rewards[t]) + 0.9 * following
+            gain = now.log_probs[t] * (following - float(episode.values[t]) * std - mean)
+            total = total - gain + 0.5 * (now.values[t] - (following - mean) / std) ** 2
+            count += 1
+    (total / count).backward()
+    expected = grads(actor)
+    assert measured.keys() == expected.keys()
+    for name in expected:
+        assert_allclose(measured[name], expected[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_the_scale_is_that_of_the_batches_before() -> None:
+    actor = policy()
+    first, second = rollout(actor), rollout(actor, episodes_per_env=2)
+    for episode in first:
+        episode.rewards += 10.0
+    learner = A2C(actor, A2CConfig(normalize_values=True))
+    returns = np.concatenate([np.cumsum(e.rewards[::-1])[::-1] for e in first])
+    learner.update(first)
+    assert learner.scale.mean == pytest.approx(returns.mean())
+    metrics = learner.gradients(second)
+    assert learner.scale.mean == pytest.approx(returns.mean())  # Gradients alone change nothing.
+    assert np.isfinite(metrics["loss"])
+    learner.update(second)
+    assert learner.scale.mean < returns.mean()
+    other = A2C(policy(), A2CConfig(normalize_values=True))
+    other.load_state(learner.state())
+    assert (other.scale.mean, other.scale.std) == (learner.scale.mean, learner.scale.std)
+    with pytest.raises(ValueError, match="differ in scale"):
+        A2C(policy(), A2CConfig()).load_state(learner.state())
+
+
 def test_passes_add_up_to_the_whole_batch() -> None:
     actor = policy()
     episodes = rollout(actor)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from textgym_agents.algorithms.base import check_rewards
 from textgym_agents.algorithms.checks import require
 from textgym_agents.algorithms.entropy import EntropyAlgorithm, check_entropy
 from textgym_agents.algorithms.minibatches import Split
+from textgym_agents.algorithms.value_normalization import RunningScale
 from textgym_agents.losses import entropy_bonus, policy_gradient_loss, value_loss
-from textgym_agents.policies import Episode
+from textgym_agents.policies import Episode, Policy
 from textgym_agents.returns import (
     explained_variance,
     generalized_advantages,
@@ -51,6 +54,11 @@ class A2CConfig:
     # Weight of the value head's mean squared error. Lower: values learn slower. Higher: they take
     # more of a shared network.
     value_coef: float = 0.5
+
+    # Let the critic predict returns less their running mean, divided by their running deviation.
+    # Wanted where returns are far from the size of 1, or far from 0, as scores of texts are, which
+    # a value that starts at 0 takes many batches to learn; the policy's values are in that unit.
+    normalize_values: bool = False
 
     # Weight of the mean entropy a step (nats). Lower: commits sooner, to a wrong action perhaps.
     # Higher: explores longer; the paper takes 0.01.
@@ -133,10 +141,48 @@ class A2C(EntropyAlgorithm[A2CConfig]):
     Good for cheap environment steps: no step is used twice, so nothing needs clipping.
     """
 
+    def __init__(self, policy: Policy, config: A2CConfig) -> None:
+        super().__init__(policy, config)
+        self.scale = RunningScale()
+
     def learning_rate(self, progress: float) -> float:
         """Constant, or falling in a line to 0 as ``progress`` goes from 0 to 1."""
         left = 1.0 - min(progress, 1.0) if self.config.schedule == "linear" else 1.0
         return self.config.learning_rate * left
+
+    def update(
+        self,
+        episodes: Sequence[Episode],
+        progress: float = 0.0,
+        rng: np.random.Generator | None = None,
+    ) -> dict[str, float]:
+        """One optimizer step; see `EntropyAlgorithm.update`.
+
+        With ``normalize_values`` the scale of the returns is that of the batches before, so that
+        no episode's baseline knows its return; the first batch has none but its own.
+        """
+        check_rewards(episodes)
+        values = self._values(episodes)
+        returns = np.concatenate(self._advantages(episodes, values)) + np.concatenate(values)
+        scaled = self.config.normalize_values and bool(np.isfinite(returns).all())
+        first = scaled and self.scale.empty
+        if first:
+            self.scale.add(returns)
+        metrics = super().update(episodes, progress, rng)
+        if scaled and not first:
+            self.scale.add(returns)
+        return metrics
+
+    def state(self) -> dict[str, Tensor]:
+        """The entropy's weight and the returns' scale, as far as in use."""
+        return super().state() | (self.scale.state() if self.config.normalize_values else {})
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave; see `Algorithm.load_state`."""
+        self._check_state(tensors)
+        self.entropy_coef.load_state(tensors)
+        if self.config.normalize_values:
+            self.scale.load_state(tensors)
 
     def gradients(self, episodes: Sequence[Episode]) -> dict[str, float]:
         """Set ``grad`` to the gradient of the loss.
@@ -146,9 +192,11 @@ class A2C(EntropyAlgorithm[A2CConfig]):
             ``advantage_std``, ``explained_variance`` (of the targets, by the values that acted).
         """
         config = self.config
-        advantages = [self._advantages(episode) for episode in episodes]
-        values = np.concatenate([episode.values for episode in episodes])
+        known = self._values(episodes)
+        advantages = self._advantages(episodes, known)
+        values = np.concatenate(known)
         returns = np.concatenate(advantages) + values
+        targets = self.scale.normalize(returns)
         spread = float(np.concatenate(advantages).std())
         if config.normalize_advantages:
             advantages = normalized(advantages)
@@ -158,7 +206,7 @@ class A2C(EntropyAlgorithm[A2CConfig]):
         self.optimizer.zero_grad(set_to_none=True)
         for part in split.whole():
             now = self.policy.evaluate(part.episodes)
-            wanted = torch.as_tensor(returns[part.steps]).to(now.values)
+            wanted = torch.as_tensor(targets[part.steps]).to(now.values)
             factors = torch.as_tensor(weights[part.steps]).to(now.log_probs)
             terms = {
                 "policy_loss": policy_gradient_loss(now.log_probs, factors, split.num_steps),
@@ -179,9 +227,21 @@ class A2C(EntropyAlgorithm[A2CConfig]):
             "explained_variance": explained_variance(values, returns),
         }
 
-    def _advantages(self, episode: Episode) -> NDArray[np.float64]:
-        """The advantages of an episode's steps, ``[T]``."""
-        known = episode.rewards, episode.values, episode.final_value, self.config.gamma
-        if self.config.n_steps:
-            return n_step_advantages(*known, self.config.n_steps)
-        return generalized_advantages(*known, self.config.gae_lambda)
+    def _values(self, episodes: Sequence[Episode]) -> list[NDArray[np.float64]]:
+        """The values that acted, in units of the reward, ``[T]`` of each episode."""
+        return [self.scale.restore(episode.values.astype(np.float64)) for episode in episodes]
+
+    def _advantages(
+        self, episodes: Sequence[Episode], values: Sequence[NDArray[np.float64]]
+    ) -> list[NDArray[np.float64]]:
+        """The advantages of each episode's steps, ``[T]``."""
+        found = []
+        for episode, own in zip(episodes, values, strict=True):
+            cut = episode.truncated and not episode.terminated
+            last = self.scale.restore(episode.final_value) if cut else 0.0
+            known = episode.rewards, own, last, self.config.gamma
+            if self.config.n_steps:
+                found.append(n_step_advantages(*known, self.config.n_steps))
+            else:
+                found.append(generalized_advantages(*known, self.config.gae_lambda))
+        return found

@@ -30,6 +30,11 @@ class RunningScale:
         self._squares = 0.0  # The sum of squared distances from the mean.
 
     @property
+    def empty(self) -> bool:
+        """Whether it has seen none."""
+        return self._count == 0
+
+    @property
     def mean(self) -> float:
         """The mean."""
         return self._mean
