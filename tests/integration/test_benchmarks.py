@@ -64,6 +64,18 @@ def test_train_step(tmp_path: Path) -> None:
     assert min(fixed["MiB added"], fixed["TRL's MiB added"]) > 0
 
 
+@pytest.mark.slow
+def test_a_training_step_is_faster_and_smaller_than_trl_s(tmp_path: Path) -> None:
+    """By ratios of one run, below those that an idle machine shows by more than its noise."""
+    pytest.importorskip("trl", reason="trl is not installed")
+    arguments = ("--sizes", "small", "--rounds", "3", "--warmup", "1", "--precisions", "fp32")
+    run("train_step.py", *arguments, "--output", str(tmp_path))
+    fixed, geometric = json.loads((tmp_path / "train_step.json").read_text())["rows"]
+    assert fixed["TRL / ours"] > 1.35
+    assert geometric["TRL / ours"] > 2.4
+    assert max(fixed["memory, ours / TRL"], geometric["memory, ours / TRL"]) < 0.6
+
+
 def test_demo_runs_in_small(tmp_path: Path) -> None:
     output = run("demo.py", "--quick", "--output", str(tmp_path / "demo"))
     assert "policy gradient | sampled" in output
