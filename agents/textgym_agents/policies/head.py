@@ -106,12 +106,11 @@ def sampled_log_probs(
             left=left,
         )
     cast = dtype or weight.dtype
-    bias = None if bias is None else bias[:num_actions]
+    bias = None if bias is None else bias[:num_actions].to(cast)
 
     def part(rows: slice, states: Tensor) -> tuple[Tensor, Tensor]:
-        own = None if bias is None else bias.to(cast)
         log_probs = process_logits(
-            linear(states.to(cast), weight[:num_actions].to(cast), own),
+            linear(states.to(cast), weight[:num_actions].to(cast), bias),
             sampling,
             _rows(mask, rows),
             actions[rows],
