@@ -162,16 +162,64 @@ def test_other_texts_and_second_looks_are_computed(monkeypatch: pytest.MonkeyPat
     assert seen
 
 
-def test_hooks_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+def shift(_: Any, __: Any, output: Tensor) -> Tensor:
+    """A hook that shows."""
+    return output + 1.0
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_hooks_are_called_whenever_they_come(late: bool) -> None:
     policy, batch = acted()
+    layer = policy.model.transformer.h[0].mlp.c_fc
+    handle = layer.register_forward_hook(shift)
+    if not late:
+        envs = gym.make_vec("textgym/Story-v0", num_envs=8, mask_in_info=False)
+        batch = collect(envs, policy, seeds=range(8), generator=torch.Generator().manual_seed(0))
+    found = policy.evaluate(batch).log_probs.detach()
+    handle.remove()
+    policy.clear_cache()
+    assert float((policy.evaluate(batch).log_probs.detach() - found).abs().max()) > 1e-3
+
+
+def test_a_forward_of_a_layer_s_own_is_called_and_stays() -> None:
+    policy, batch = acted()
+    layer = policy.model.transformer.h[0].mlp.c_fc
     calls: list[int] = []
-    block = policy.model.transformer.h[0].mlp.c_fc
-    block.register_forward_hook(lambda *_: calls.append(1))
-    envs = gym.make_vec("textgym/Story-v0", num_envs=8, mask_in_info=False)
-    batch = collect(envs, policy, seeds=range(8), generator=torch.Generator().manual_seed(0))
-    calls.clear()
+
+    def own(states: Tensor) -> Tensor:
+        calls.append(1)
+        return Conv1D.forward(layer, states)
+
+    layer.forward = own
     policy.evaluate(batch)
-    assert calls
+    assert calls and layer.forward is own
+
+
+def test_acting_goes_on_after_distributions_were_taken() -> None:
+    policy, batch = acted()
+    envs = gym.make_vec("textgym/Story-v0", num_envs=8, mask_in_info=False)
+    observations, _ = envs.reset(seed=0)
+    policy.episode_log_probs(batch)
+    policy.act(observations)
+    found = policy.evaluate(batch).log_probs.detach()
+    policy.clear_cache()
+    assert torch.equal(found, policy.evaluate(batch).log_probs.detach())
+
+
+def test_nothing_is_kept_that_cannot_be_taken() -> None:
+    def kept(policy: CausalLMPolicy) -> Any:
+        envs = gym.make_vec("textgym/Story-v0", num_envs=2)
+        policy.act(envs.reset(seed=0)[0])
+        return policy._contexts._activations
+
+    policy, _ = acted(gradient_checkpointing=True)
+    assert kept(policy) is None
+    policy, _ = acted()
+    assert kept(policy) is not None
+    assert kept(policy.reference()) is None  # Frozen.
+    policy.model.transformer.h[1].mlp = policy.model.transformer.h[0].mlp
+    policy.clear_cache()
+    assert kept(policy) is None
 
 
 def test_batches_beyond_the_limit_are_computed_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,3 +83,35 @@ def test_an_adapter_s_base_gets_none() -> None:
     made = policy(rank=2)
     found = gradients(made, both)
     assert found and not any("wte" in name for name in found)
+
+
+def test_what_another_call_left_is_not_added() -> None:
+    """Autograd is asked for a part of the gradient, which ends before the embedding."""
+    made = policy()
+    norm = made.model.transformer.ln_f.weight
+    expected = gradients(made, both)
+    made.zero_grad(set_to_none=True)
+    evaluation = made.evaluate(texts.episodes())
+    value = both(evaluation)
+    torch.autograd.grad(value, [norm], retain_graph=True)
+    torch.autograd.backward(value, retain_graph=True)
+    for name, parameter in made.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-9, atol=1e-12)
+    expected = gradients(made, values_alone)
+    made.zero_grad(set_to_none=True)
+    torch.autograd.backward(evaluation.log_probs.sum(), inputs=[norm], retain_graph=True)
+    made.zero_grad(set_to_none=True)
+    torch.autograd.backward(values_alone(evaluation))
+    weight = made.model.get_input_embeddings().weight
+    torch.testing.assert_close(
+        weight.grad, expected["model.transformer.wte.weight"], rtol=1e-9, atol=1e-12
+    )
+
+
+def test_an_embedding_that_weighs_its_rows_is_left_alone() -> None:
+    made = policy()
+    plain = gradients(made, both)
+    made.model.get_input_embeddings().scale_grad_by_freq = True
+    name = "model.transformer.wte.weight"
+    assert float((gradients(made, both)[name] - plain[name]).abs().max()) > 1e-3

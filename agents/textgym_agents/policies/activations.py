@@ -117,7 +117,7 @@ class Activations:
         """Have layers give out what was kept of them in place of computing it.
 
         Gradients are those of the layers. Once every row has been asked for, what was kept is let
-        go as it is given out.
+        go as it is given out, and nothing more is kept.
 
         Args:
             layers: Of weights ``[in, out]`` and a bias, in the order of the products; each
@@ -127,11 +127,12 @@ class Activations:
         self._asked.update(rows.tolist())
         last = len(self._asked) == len(self._rows)
         if last:
-            self._rows = {}
+            self._rows, self._closed = {}, True
         index = torch.from_numpy(rows).to(self._device)
 
         def give(layer: Any, blocks: list[Tensor], states: Tensor) -> Tensor:
-            product = torch.cat(blocks).index_select(0, index)
+            whole = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+            product = whole.index_select(0, index)
             if last:
                 blocks.clear()
             product = product.view(*states.shape[:-1], -1)

@@ -28,7 +28,7 @@ from textgym_agents.policies.decoder import (
     head_is_last,
     output_head,
 )
-from textgym_agents.policies.gpt2 import GPT2Weights, is_plain_gpt2, products_of
+from textgym_agents.policies.gpt2 import GPT2Weights, is_hooked, is_plain_gpt2, products_of
 from textgym_agents.policies.packed_attention import can_pack, packed
 from textgym_agents.policies.packing import Pass, Row, pack, padded, pass_cost, tight_chunks
 from textgym_agents.policies.tied import tied
@@ -101,15 +101,9 @@ class ContextModel:
             self._head_is_last = head_is_last(self.model)
         return self._head_is_last
 
-    def clear_cache(self, activations: bool = True) -> None:
-        """Forget all keys and values, and free their memory.
-
-        Args:
-            activations: And what `steps` would take over from acting.
-        """
-        self._cache = self._gpt2 = None
-        if activations:
-            self._activations = None
+    def clear_cache(self) -> None:
+        """Forget what acting keeps, and free its memory."""
+        self._cache = self._gpt2 = self._activations = None
 
     def last_tokens(
         self, tokens: _IntArray, lengths: _IntArray, active: NDArray[np.bool_]
@@ -136,7 +130,9 @@ class ContextModel:
         """Compute episodes with gradients, in one row without padding where the model lets it.
 
         A prompt that several episodes begin with goes through the model once there. Elsewhere, and
-        under gradient checkpointing, those of similar lengths go side by side.
+        under gradient checkpointing, those of similar lengths go side by side. With gradients, keys
+        and values of acting are forgotten: what is learned makes them stale, and until then they
+        take memory.
 
         Args:
             contexts: One an episode.
@@ -151,9 +147,12 @@ class ContextModel:
         width = max(len(context.tokens) for context in contexts)
         self.check_length(width)
         recompute = self._recompute and torch.is_grad_enabled()
+        if torch.is_grad_enabled():
+            self._cache = self._gpt2 = None
         if width <= self._cacheable_width and can_pack(self.model) and not recompute:
             row = pack(contexts, self.device, self.compute_dtype)
-            with nullcontext() if head else tied(self.model) as left:
+            taken = self._taken_over(row)  # Asks for hooks, before there are ours.
+            with taken, nullcontext() if head else tied(self.model) as left:
                 hidden, logits = self._row(row, head)
             yield Pass(list(range(len(contexts))), hidden, hidden, logits, left)
             return
@@ -167,7 +166,7 @@ class ContextModel:
 
     def _row(self, row: Row, head: bool) -> tuple[Tensor, Tensor]:
         """Hidden states and logits at the steps of packed contexts."""
-        with packed(self.model, row.blocks), self._taken_over(row):
+        with packed(self.model, row.blocks):
             return self._forward(
                 self._tensor(row.steps),
                 head,
@@ -181,7 +180,8 @@ class ContextModel:
         kept, versions = self._activations, self._versions
         if kept is not None and versions is not None and torch.is_grad_enabled():
             rows = kept.find(row.tokens, row.before)
-            if rows is not None and versions.now() == self._cached_weights:
+            same = is_plain_gpt2(self.model) and not is_hooked(self.model.modules())
+            if rows is not None and same and versions.now() == self._cached_weights:
                 return kept.given_out(products_of(self.model), rows)
         return nullcontext()
 
@@ -198,11 +198,7 @@ class ContextModel:
         known = cache is not None and weights == self._cached_weights
         if not known or (cache is not None and cache.layout != layout):
             self._gpt2 = GPT2Weights(self.model, dtype) if is_plain_gpt2(self.model) else None
-            self._activations = None
-            if self._gpt2 is not None and self.device.type == "cpu":  # Elsewhere not measured.
-                self._activations = Activations(
-                    self._gpt2.widths, dtype, self.device, _MOST_ACTIVATIONS
-                )
+            self._activations = self._new_activations(dtype)
         if cache is None or cache.layout != layout:
             cache = self._cache = ContextCache(
                 self._next,
@@ -218,6 +214,19 @@ class ContextModel:
             cache.clear(self._activations)
         self._cached_weights = weights
         return cache
+
+    def _new_activations(self, dtype: torch.dtype) -> Activations | None:
+        """What acting may keep for `steps`; None where these could not use it.
+
+        Not on accelerators, where it is not measured.
+        """
+        if self._gpt2 is None or self._recompute or self.device.type != "cpu":
+            return None
+        layers = products_of(self.model)
+        trains = any(parameter.requires_grad for parameter in self.model.parameters())
+        if not trains or len(set(layers)) < len(layers):
+            return None
+        return Activations(self._gpt2.widths, dtype, self.device, _MOST_ACTIVATIONS)
 
     def _next(
         self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Cache, select: Tensor | None

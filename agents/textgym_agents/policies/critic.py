@@ -58,9 +58,9 @@ class Critic(nn.Module):
         values = torch.cat([linear_values(self.value_head, each.hidden) for each in passes])
         return values[torch.from_numpy(order).to(values.device)]
 
-    def clear_cache(self, activations: bool = True) -> None:
-        """Forget all keys and values; see `ContextModel.clear_cache`."""
-        self._contexts.clear_cache(activations)
+    def clear_cache(self) -> None:
+        """Forget what acting keeps, as after a change of weights."""
+        self._contexts.clear_cache()
 
 
 def _without_head(model: PreTrainedModel) -> PreTrainedModel:

@@ -6,6 +6,7 @@ take before and after the products. What is computed is the same, in the same ty
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -53,6 +54,14 @@ def is_plain_gpt2(model: PreTrainedModel) -> bool:
     )
 
 
+def is_hooked(modules: Iterable[nn.Module]) -> bool:
+    """Whether one of them has a hook, or a forward of its own, that is to be called."""
+    return any(
+        module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__
+        for module in modules
+    )
+
+
 def products_of(model: PreTrainedModel) -> list[nn.Module]:
     """The layers whose products a forward pass can keep, in their order."""
     decoder: Any = model.transformer
@@ -63,14 +72,18 @@ def products_of(model: PreTrainedModel) -> list[nn.Module]:
     ]
 
 
-_PACKED_TYPES = {
-    dtype
-    for dtype, supported in (
-        (torch.float32, hasattr(torch.ops.mkldnn, "_linear_pointwise")),
-        (torch.bfloat16, torch.ops.mkldnn._is_mkldnn_bf16_supported()),
-    )
-    if supported
-}
+def _packed_types() -> set[torch.dtype]:
+    """Of which products oneDNN has an order of its own for weights; none in builds without it."""
+    needed = ("_linear_pointwise", "_reorder_linear_weight", "_is_mkldnn_bf16_supported")
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return set()
+    if not all(hasattr(torch.ops.mkldnn, name) for name in needed):
+        return set()
+    bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return {torch.float32, torch.bfloat16} if bf16 else {torch.float32}
+
+
+_PACKED_TYPES = _packed_types()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +193,7 @@ class GPT2Weights:
     @property
     def hooked(self) -> bool:
         """Whether a part of the model has a hook, or a forward of its own, that is to be called."""
-        return any(
-            module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__
-            for module in self._modules
-        )
+        return is_hooked(self._modules)
 
     def forward(
         self,

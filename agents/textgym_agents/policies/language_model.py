@@ -73,12 +73,8 @@ class TokenModel(Protocol):
     def steps(self, contexts: Sequence[Contexts], head: bool = True) -> Iterator[Pass]:
         """Compute the steps of episodes with gradients, with logits or without."""
 
-    def clear_cache(self, activations: bool = True) -> None:
-        """Forget what is kept between calls of `last_tokens`.
-
-        Args:
-            activations: And what `steps` would take over from there.
-        """
+    def clear_cache(self) -> None:
+        """Forget what is kept between calls of `last_tokens`."""
 
 
 class LanguageModelPolicy(Policy):
@@ -216,12 +212,15 @@ class LanguageModelPolicy(Policy):
         if not bool(torch.isfinite(log_probs).all()):
             self.clear_cache()  # even a masked NaN would spoil what is computed later
             raise ValueError("the model's logits are not finite; were its weights NaN?")
-        values = self._values(hidden) if self.critic is None else self.critic.last_values(*where)
+        if self.critic is None:
+            values = self._values(hidden)
+        else:
+            values = self.critic.last_values(*where)[at]
         idle = mask if len(slots) < count else None
         result = first_legal(idle, count, kept is not None)
         result.actions[slots] = chosen.cpu().numpy()
         result.log_probs[slots] = log_probs.cpu().numpy()
-        result.values[slots] = (values if self.critic is None else values[at]).cpu().numpy()
+        result.values[slots] = values.cpu().numpy()
         if result.kept is not None and kept is not None:
             result.kept[slots] = kept.cpu().numpy()
         return result
@@ -247,11 +246,6 @@ class LanguageModelPolicy(Policy):
         A prompt that several episodes begin with goes through the model once (but see
         `TokenModel.steps`), and logits of a part of the steps are there at a time.
         """
-        if torch.is_grad_enabled():
-            # What is learned makes it stale; until then it takes memory.
-            self._contexts.clear_cache(activations=False)
-            if self.critic is not None:
-                self.critic.clear_cache(activations=False)
         parts, chunks = [], []
         lean = self._contexts.head_is_last
         for computed in self._contexts.steps([episode_contexts(e) for e in episodes], not lean):

@@ -81,9 +81,8 @@ class Seq2SeqModel:
         """The longest prompt, and the longest response with the start token; None: no limit."""
         return self._passes.max_positions
 
-    def clear_cache(self, activations: bool = True) -> None:
+    def clear_cache(self) -> None:
         """Forget what was encoded and decoded, and free its memory."""
-        del activations  # None are kept.
         self._cache = None
 
     def last_tokens(
@@ -117,7 +116,8 @@ class Seq2SeqModel:
     def steps(self, contexts: Sequence[Contexts], head: bool = True) -> Iterator[Pass]:
         """Compute episodes with gradients, responses of similar lengths together.
 
-        Each distinct prompt goes through the encoder once.
+        Each distinct prompt goes through the encoder once. With gradients, what acting keeps is
+        forgotten: what is learned makes it stale, and until then it takes memory.
 
         Args:
             contexts: One an episode; the first of its contexts is the prompt.
@@ -129,6 +129,8 @@ class Seq2SeqModel:
         Raises:
             ValueError: A prompt or a response is longer than the model's positions.
         """
+        if torch.is_grad_enabled():
+            self._cache = None
         ends = [int(context.lengths[0]) for context in contexts]
         responses = [context.tokens[end:] for context, end in zip(contexts, ends, strict=True)]
         steps = [context.lengths - end for context, end in zip(contexts, ends, strict=True)]

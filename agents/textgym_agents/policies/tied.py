@@ -21,19 +21,22 @@ from textgym_agents.policies.decoder import output_head
 
 
 class TiedGradient:
-    """What the head's backward pass has left for the embedding's."""
+    """What the head's backward pass has left for the embedding's, in one call of autograd."""
 
     def __init__(self) -> None:
         self._left: Tensor | None = None
+        self._call = -1
 
     def leave(self, grad: Tensor) -> None:
-        """Add to what is left."""
-        self._left = grad if self._left is None else self._left.add_(grad)
+        """Add to what is left, or begin anew: another call may have ended before the embedding."""
+        call = torch._C._current_graph_task_id()
+        self._left = grad if self._left is None or call != self._call else self._left.add_(grad)
+        self._call = call
 
     def take(self) -> Tensor | None:
-        """What is left; then nothing is."""
+        """What this call has left; then nothing is."""
         left, self._left = self._left, None
-        return left
+        return left if self._call == torch._C._current_graph_task_id() else None
 
 
 @contextmanager
@@ -41,14 +44,13 @@ def tied(model: PreTrainedModel) -> Iterator[TiedGradient | None]:
     """The embedding in forward passes inside adds its gradient to what is left for it.
 
     Yields:
-        Where the head is to leave its own; None where the weights are not tied, or do not train.
+        Where the head is to leave its own; None where the weights are not tied or do not train, and
+        on accelerators, where such sums have no fixed order.
     """
     module: Any = model.get_input_embeddings()
     weight = output_head(model).weight
-    plain = (
-        type(module) is nn.Embedding and module.weight is weight and "forward" not in vars(module)
-    )
-    if not (plain and module.max_norm is None and weight.requires_grad and torch.is_grad_enabled()):
+    trains = weight.requires_grad and torch.is_grad_enabled() and weight.device.type == "cpu"
+    if not (trains and _is_plain(module) and module.weight is weight):
         yield None
         return
     left = TiedGradient()
@@ -57,6 +59,16 @@ def tied(model: PreTrainedModel) -> Iterator[TiedGradient | None]:
         yield left
     finally:
         del module.forward
+
+
+def _is_plain(module: Any) -> bool:
+    """Whether a module only looks rows up."""
+    options = ("max_norm", "scale_grad_by_freq", "sparse")
+    return (
+        type(module) is nn.Embedding
+        and not any(getattr(module, name) for name in options)
+        and "forward" not in vars(module)
+    )
 
 
 def _embed(module: nn.Embedding, left: TiedGradient, ids: Tensor) -> Tensor:
