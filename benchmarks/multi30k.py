@@ -12,13 +12,10 @@ package. The defaults are made for two hours on two cores. What is done:
    validation split has not fallen for so many intervals; the best checkpoint is the *start*. While
    a policy acts and evaluates, its dropout is off, or its log-probabilities would not be those of
    the rollout; what keeps it from overfitting is early stopping, weight decay and its size.
-3. From the start, with several seeds each: REINFORCE with leave-one-out baselines on sentence BLEU
-   and, since that alone makes translations too short for a corpus's brevity penalty (Nakov, Guzman
-   and Vogel, Optimizing for Sentence-Level BLEU+1 Yields Short Translations, 2012), a share of how
-   near their length is to the reference's; the same on the length alone, and on a random reward;
-   REINFORCE on a constant reward, without a baseline, since any baseline would leave nothing of it;
-   and further maximum likelihood for at least as many seconds as REINFORCE took, the best of its
-   checkpoints by the loss of the validation split.
+3. From the start, with several seeds each: REINFORCE with leave-one-out baselines on sentence BLEU;
+   the same on a random reward; REINFORCE on a constant reward, without a baseline, since any
+   baseline would leave nothing of it; and further maximum likelihood for at least as many seconds
+   as REINFORCE took, the best of its checkpoints by the loss of the validation split.
 4. Corpus BLEU of test 2016 by sacreBLEU: greedy and sampled, with intervals from the same bootstrap
    samples for all. The start is also sampled at the temperature that is best on the validation
    split, since colder samples of a likelihood model score higher for nothing.
@@ -70,19 +67,12 @@ RATES = (2e-3, 5e-4, 1e-4)
 WEIGHT_DECAY = 0.1
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 GRADIENT, LIKELIHOOD = "policy gradient", "further likelihood"
-REWARDS = {
-    GRADIENT: ("bleu", "length"),
-    "length alone": ("length",),
-    "random reward": ("random",),
-    "constant reward": ("constant",),
+REWARDS: dict[str, Any] = {
+    GRADIENT: {"bleu": 1.0},
+    "random reward": {"bleu": 0.0, "random": 1.0},
+    "constant reward": {"bleu": 0.0, "constant": 1.0},
 }
 """What the arms are paid; BLEU is logged of all."""
-
-
-def reward(settings: Settings, arm: str) -> dict[str, float]:
-    """The weights of an arm's reward."""
-    weights = {"bleu": 1.0, "length": settings.length_weight}
-    return {"bleu": 0.0} | {name: weights.get(name, 1.0) for name in REWARDS[arm]}
 
 
 def reinforce(settings: Settings, arm: str) -> ReinforceConfig:
@@ -238,7 +228,7 @@ def reinforced(settings: Settings, arm: str, seed: int, start: Path) -> Path:
         settings,
         settings.folder(arm, seed),
         reinforce(settings, arm),
-        env_kwargs=settings.env(reward=reward(settings, arm)),
+        env_kwargs=settings.env(reward=REWARDS[arm]),
         total_steps=settings.steps,
         num_envs=settings.num_envs,
         seed=1 + seed,
@@ -334,7 +324,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--num-envs", type=int, default=128, help="texts a step of REINFORCE")
     parser.add_argument("--group-size", type=int, default=8, help="texts a prompt")
     parser.add_argument("--learning-rate", type=float, default=1e-4, help="of REINFORCE")
-    parser.add_argument("--length-weight", type=float, default=0.3, help="beside BLEU's 1")
     parser.add_argument("--sentences", type=int, default=1014, help="at most, of a test set")
     parser.add_argument("--seeds", type=int, default=5, help="of each arm after likelihood")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")

@@ -48,7 +48,6 @@ class Settings:
     num_envs: int
     group_size: int
     learning_rate: float
-    length_weight: float
     sentences: int
 
     @property

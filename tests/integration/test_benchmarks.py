@@ -150,7 +150,6 @@ def test_multi30k_runs_in_small_and_goes_on(tmp_path: Path) -> None:
         "likelihood (start)",
         "start",  # At its best temperature.
         "policy gradient",
-        "length alone",
         "random reward",
         "constant reward",
         "further likelihood",
@@ -158,7 +157,7 @@ def test_multi30k_runs_in_small_and_goes_on(tmp_path: Path) -> None:
     assert rows[-1]["seconds a run"] >= rows[2]["seconds a run"]
     assert (tmp_path / "multi30k.png").stat().st_size > 5000
     logs = {path: path.read_bytes() for path in tmp_path.rglob("log.jsonl")}
-    assert len(logs) == 3 + 5 * 2
+    assert len(logs) == 3 + 4 * 2
     again = run("multi30k.py", *small, *folders)
     assert again == output[output.index("# Multi30k") :]
     assert all(path.read_bytes() == log for path, log in logs.items())

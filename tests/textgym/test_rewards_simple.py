@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from textgym.rewards.constraints import Coverage, Length, LongEnough
+from textgym.rewards.constraints import Coverage, Length
 from textgym.rewards.controls import Constant, Random
 from textgym.rewards.matching import ExactMatch, TokenAccuracy
 
@@ -76,8 +76,6 @@ def test_token_accuracy(text, references, expected):
         (Length(4), "a b c d e f g h", 0.5),
         (Length(4, penalise_longer=False), "a b c d e f g h", 1.0),
         (Length(4, penalise_longer=False), "a b", 0.5),
-        (LongEnough(4), "a b", 0.5),
-        (LongEnough(), "a b c d e", 1.0),
         (Length(0), "", 1.0),
         (Length(0), "a", 0.0),
         (Length(0, penalise_longer=False), "a", 1.0),

@@ -71,26 +71,6 @@ class Length(PerTextReward):
         return _LengthStream(self, self.targets(example))
 
 
-class LongEnough(Length):
-    """How far a text comes towards a target number of words, in [0, 1]; see `Length`.
-
-    Beside a score that favours short texts: BLEU of single sentences does, by more than its
-    brevity penalty takes (Nakov, Guzman and Vogel 2012, "Optimizing for Sentence-Level BLEU+1
-    Yields Short Translations").
-
-    Args:
-        target: words to reach, at least 0; None takes the shortest reference's length.
-
-    Raises:
-        ValueError: `target` is negative.
-    """
-
-    name = "long_enough"
-
-    def __init__(self, target: int | None = None) -> None:
-        super().__init__(target, penalise_longer=False)
-
-
 class _LengthStream(Stream):
     def __init__(self, reward: Length, targets: tuple[int, ...]) -> None:
         self._reward = reward

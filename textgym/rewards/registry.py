@@ -30,7 +30,6 @@ REWARDS: dict[str, str] = {
     "triple_coverage": "textgym.rewards.facts:TripleCoverage",
     "faithfulness": "textgym.rewards.facts:Faithfulness",
     "length": "textgym.rewards.constraints:Length",
-    "long_enough": "textgym.rewards.constraints:LongEnough",
     "coverage": "textgym.rewards.constraints:Coverage",
     "sentiment": "textgym.rewards.sentiment:Sentiment",
     "diversity": "textgym.rewards.diversity:Diversity",
