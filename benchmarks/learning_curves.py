@@ -64,7 +64,15 @@ RUNS: dict[str, tuple[AlgorithmConfig, dict[str, Any]]] = {
     "ppo": (PPOConfig(schedule="linear", **CLIPPED), {}),
     "nlpo": (NLPOConfig(schedule="linear", mask_top_p=0.95, **CLIPPED), {}),
     "trpo": (
-        TRPOConfig(fisher_share=0.25, cg_iterations=5, value_epochs=2, num_minibatches=2),
+        TRPOConfig(
+            target_kl=0.02,
+            gae_lambda=1.0,
+            fisher_share=0.25,
+            cg_iterations=3,
+            cg_damping=10.0,
+            value_epochs=2,
+            num_minibatches=1,
+        ),
         {},
     ),
     "expert iteration": (ExpertIterationConfig(**GROUPS), {}),
