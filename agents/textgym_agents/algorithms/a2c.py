@@ -161,15 +161,16 @@ class A2C(EntropyAlgorithm[A2CConfig]):
         With ``normalize_values`` the scale of the returns is that of the batches before, so that
         no episode's baseline knows its return; the first batch has none but its own.
         """
+        if not self.config.normalize_values:
+            return super().update(episodes, progress, rng)
         check_rewards(episodes)
         values = self._values(episodes)
         returns = np.concatenate(self._advantages(episodes, values)) + np.concatenate(values)
-        scaled = self.config.normalize_values and bool(np.isfinite(returns).all())
-        first = scaled and self.scale.empty
+        first = self.scale.empty and bool(np.isfinite(returns).all())
         if first:
             self.scale.add(returns)
         metrics = super().update(episodes, progress, rng)
-        if scaled and not first:
+        if not first:
             self.scale.add(returns)
         return metrics
 

@@ -178,12 +178,13 @@ class ContextModel:
     def _taken_over(self, row: Row) -> AbstractContextManager[None]:
         """Take what acting has computed of the row's tokens with these weights, if it is all."""
         kept, versions = self._activations, self._versions
-        if kept is not None and versions is not None and torch.is_grad_enabled():
-            rows = kept.find(row.tokens, row.before)
-            same = is_plain_gpt2(self.model) and not is_hooked(self.model.modules())
-            if rows is not None and same and versions.now() == self._cached_weights:
-                return kept.given_out(products_of(self.model), rows)
-        return nullcontext()
+        if kept is None or versions is None or not torch.is_grad_enabled():
+            return nullcontext()
+        same = is_plain_gpt2(self.model) and not is_hooked(self.model.modules())
+        if not same or versions.now() != self._cached_weights:
+            return nullcontext()
+        rows = kept.find(row.tokens, row.before)
+        return nullcontext() if rows is None else kept.given_out(products_of(self.model), rows)
 
     def _tensor(self, array: _IntArray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
@@ -195,11 +196,12 @@ class ContextModel:
         weights = self._versions.now()
         cache, dtype = self._cache, self.compute_dtype
         layout = (*tokens.shape, dtype, self.device)
-        known = cache is not None and weights == self._cached_weights
-        if not known or (cache is not None and cache.layout != layout):
+        fits = cache is not None and cache.layout == layout
+        known = fits and weights == self._cached_weights
+        if not known:
             self._gpt2 = GPT2Weights(self.model, dtype) if is_plain_gpt2(self.model) else None
             self._activations = self._new_activations(dtype)
-        if cache is None or cache.layout != layout:
+        if cache is None or not fits:
             cache = self._cache = ContextCache(
                 self._next,
                 num_layers=self._num_layers,
