@@ -27,11 +27,8 @@ Forward: TypeAlias = Callable[[Tensor, Tensor, Tensor, Cache, Tensor | None], tu
 ``(last hidden states [M, width], logits [M, V])`` of the selected of the ``B * q`` tokens, given
 by flat indices, or of all."""
 
-_IDLE_CALLS = 3
-"""A slot inactive for that many calls in a row may lose its row."""
-
-_IDLE_SHARE = 8
-"""Rows are taken away once one in that many is idle: moving the others costs less by then."""
+_IDLE_CALLS = 2
+"""A slot inactive for that many calls in a row loses its row; one that is reset waits for one."""
 
 
 class ContextCache:
@@ -91,7 +88,7 @@ class ContextCache:
 
     @property
     def slots(self) -> _IntArray:
-        """The slot of each row, int64 ``[R]``."""
+        """The slot of each row, int64 ``[R]``; in order if all slots have one."""
         return self._slots
 
     def step(
@@ -153,11 +150,25 @@ class ContextCache:
         has_row = self._rows >= 0
         idle = has_row & (self._idle >= _IDLE_CALLS)
         full = buffer.head + grown + 1 > buffer.num_columns or buffer.head + grown < prompt
-        shrink = idle.sum() * _IDLE_SHARE >= len(self._slots)
-        if full or shrink or (active & ~has_row).any():
+        if full or (active & ~has_row).any():
             slots = np.flatnonzero((has_row & ~idle) | active)
             head = max(int(self._lengths[slots].max()), prompt - grown)
             self._relayout(slots, head, head + grown + self._slack)
+        elif idle.any():
+            self._drop(idle)
+
+    def _drop(self, idle: _BoolArray) -> None:
+        """Take the rows of some slots away; the last of the others take their places."""
+        gone = idle[self._slots]
+        count = len(gone) - int(gone.sum())
+        holes, last = np.flatnonzero(gone[:count]), count + np.flatnonzero(~gone[count:])
+        self._buffer.drop(self._index(holes), self._index(last), count)
+        slots = self._slots[:count].copy()
+        slots[holes] = self._slots[last]
+        self._slots = slots
+        self._lengths[idle] = 0
+        self._rows[idle] = -1
+        self._rows[slots] = np.arange(count)
 
     def _relayout(self, slots: _IntArray, head: int, num_columns: int) -> None:
         lengths = self._lengths[slots]

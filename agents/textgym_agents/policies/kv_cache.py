@@ -111,6 +111,14 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         moved[:, :, :start], moved[:, :, start:end], moved[:, :, end:] = 0, live, 0
         return moved
 
+    def drop(self, holes: Tensor, last: Tensor, count: int) -> None:
+        """Keep ``count`` rows; see `KeyValueBuffer.drop`."""
+        self._shape = (count, self._shape[1])
+        if self.keys is not None and self.values is not None:
+            for buffer in (self.keys, self.values):
+                buffer[holes] = buffer[last]
+            self.keys, self.values = self.keys[:count], self.values[:count]
+
     def get_seq_length(self) -> int:
         """The number of columns that the next token attends to, besides its own."""
         return 0 if self.write.attend_from is None else self.write.column - self.write.attend_from
@@ -184,6 +192,19 @@ class KeyValueBuffer:
         hidden = np.arange(self.num_columns) >= from_column[:, None]
         old = self.bias[rows]
         self.bias[rows] = old.masked_fill(torch.from_numpy(hidden).to(old.device), self.never)
+
+    def drop(self, holes: Tensor, last: Tensor, count: int) -> None:
+        """Keep the first ``count`` rows, and the memory of the others until the next `relayout`.
+
+        Args:
+            holes: int64 ``[K]``, those of the first rows that are given up.
+            last: int64 ``[K]``, the later rows that take their places.
+            count: Rows that stay.
+        """
+        for layer in self._layers:
+            layer.drop(holes, last, count)
+        self.bias[holes] = self.bias[last]
+        self.bias = self.bias[:count]
 
     def relayout(
         self, rows: _IntArray, columns: _IntArray, lengths: _IntArray, head: int, num_columns: int

@@ -295,7 +295,13 @@ def step_order(chunks: Sequence[Sequence[int]], num_steps: Sequence[int]) -> _In
 
 
 def in_slots(rows: Tensor, slots: _IntArray, num_slots: int) -> Tensor:
-    """Rows ``[R, ...]`` at their slots (int64 ``[R]``) of ``[num_slots, ...]``, 0 elsewhere."""
+    """Rows ``[R, ...]`` at their slots of ``[num_slots, ...]``, 0 elsewhere.
+
+    Args:
+        rows: ``[R, ...]``.
+        slots: int64 ``[R]``; in order where R is ``num_slots``.
+        num_slots: At least R.
+    """
     if len(slots) == num_slots:
         return rows
     where = torch.from_numpy(slots).to(rows.device)
