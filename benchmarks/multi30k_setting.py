@@ -40,6 +40,7 @@ class Settings:
     layers: int
     heads: int
     width: int
+    dropout: float
     batch: int
     interval: int
     patience: int

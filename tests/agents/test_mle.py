@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
+from tests.agents.texts import act_along, episodes, gpt2, lm_policy
 from textgym_agents.algorithms import MaximumLikelihood, MaximumLikelihoodConfig
 from textgym_agents.policies import Episode, MLPPolicy
 from textgym_agents.rollout import collect
@@ -124,3 +125,58 @@ def test_weight_decay_shrinks_what_gets_no_gradient() -> None:
     MaximumLikelihood(actor, config).update([expert_episode([0], [1])])
     # The one-hot input reaches column 0 alone; the others are only decayed.
     assert_allclose(actor.actor[0].weight.detach()[:, 1:], before[:, 1:] * 0.95, rtol=1e-6)
+
+
+DROPOUT = 0.3
+
+
+def dropping(checkpointing: bool = False) -> MaximumLikelihood:
+    model = lm_policy(gpt2(), gradient_checkpointing=checkpointing)
+    return MaximumLikelihood(model, MaximumLikelihoodConfig(dropout=DROPOUT))
+
+
+def gradients(learner: MaximumLikelihood, batch: list[Episode]) -> tuple[float, list[torch.Tensor]]:
+    torch.manual_seed(7)
+    loss = learner.gradients(batch)["loss"]
+    trained = [p for p in learner.policy.model.parameters() if p.grad is not None]
+    return loss, [p.grad.clone() for p in trained]
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_dropout_is_that_of_transformers_own_training_mode(checkpointing: bool) -> None:
+    learner, (episode,) = dropping(checkpointing), episodes(count=1)
+    loss, measured = gradients(learner, [episode])
+    model = gpt2()
+    model.load_state_dict(learner.policy.model.state_dict())
+    model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = DROPOUT
+    for block in model.transformer.h:
+        block.attn.attn_dropout.p = 0.0  # Attention drops nothing here.
+    torch.manual_seed(7)
+    logits = model(torch.from_numpy(episode.observations.tokens)[None], use_cache=False).logits[0]
+    steps = torch.from_numpy(episode.observations.lengths - 1)
+    expected = torch.nn.functional.cross_entropy(logits[steps], torch.from_numpy(episode.actions))
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), abs=1e-5)
+    for one, parameter in zip(measured, model.parameters(), strict=True):
+        assert_allclose(one, parameter.grad, atol=1e-5)
+
+
+def test_dropout_is_over_when_the_policy_acts() -> None:
+    learner, batch = dropping(), episodes()
+    before = learner.policy.evaluate(batch).log_probs.detach()
+    act_along(learner.policy, batch)
+    loss, _ = gradients(learner, batch)
+    assert loss != pytest.approx(-float(before.mean()), abs=1e-3)
+    torch.testing.assert_close(learner.policy.evaluate(batch).log_probs.detach(), before)
+    layers = [m for m in learner.policy.modules() if isinstance(m, torch.nn.Dropout)]
+    assert layers and not any(layer.training or layer.p for layer in layers)
+
+
+def test_dropout_where_there_is_none_to_switch_on() -> None:
+    with pytest.raises(ValueError, match="MLPPolicy has no dropout layers"):
+        MaximumLikelihood(policy(), MaximumLikelihoodConfig(dropout=0.1))
+    with pytest.raises(ValueError, match=r"dropout must be at most 0\.9"):
+        MaximumLikelihoodConfig(dropout=1.0)

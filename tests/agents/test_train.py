@@ -93,7 +93,7 @@ RUNS: dict[str, tuple[dict[str, Any], AlgorithmConfig]] = {
     "target_entropy": ({}, ReinforceConfig(entropy_coef=0.1, target_entropy=0.5)),
     "cloning": (
         {"env_id": TINY, "policy": LM, "env_kwargs": {"demonstrations": True}},
-        MaximumLikelihoodConfig(schedule="cosine", warmup=1e-5),
+        MaximumLikelihoodConfig(schedule="cosine", warmup=1e-5, dropout=0.1),
     ),
 }
 

@@ -249,7 +249,7 @@ def passes(episodes: Sequence[Episode], max_tokens: int) -> list[list[int]]:
     filled, reading = 0, None
     for key in sorted(groups, key=lambda key: sizes[key] / len(groups[key])):
         for index in groups[key]:
-            prompt, tokens = len(key) // 8 if isinstance(key, bytes) else 0, 0
+            prompt = len(key) // 8 if isinstance(key, bytes) else 0
             tokens = episode_tokens(episodes[index])
             more = tokens - prompt if reading == key else tokens
             if parts[-1] and filled + more > max_tokens:

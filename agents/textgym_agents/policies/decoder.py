@@ -69,9 +69,11 @@ def head_is_last(model: PreTrainedModel) -> bool:
     inputs = {"input_ids": ids, "use_cache": False}
     if getattr(model.config, "is_encoder_decoder", False):
         inputs["decoder_input_ids"] = ids
+    device = head.weight.device
     with (
         head.register_forward_hook(lambda _, __, output: outputs.append(output)),
         torch.no_grad(),
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),  # Dropout draws.
     ):
         logits: Tensor = model(**inputs).logits
     apart = getattr(model, "final_logits_bias", None)
