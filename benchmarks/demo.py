@@ -66,9 +66,9 @@ def policy_gradient(budget: Budget, output: Path, seed: int) -> Policy:
     return load_checkpoint_policy(train(config, algorithm).checkpoint)
 
 
-def bundled() -> Policy:
+def bundled(env_id: str = ENV_ID) -> Policy:
     """The model that learning starts from."""
-    envs = gym.make_vec(ENV_ID, num_envs=1)
+    envs = gym.make_vec(env_id, num_envs=1)
     return build_policy(describe_policy(PolicyConfig(), envs))
 
 
@@ -76,13 +76,14 @@ def held_out(
     policy: Policy,
     budget: Budget,
     *,
+    env_id: str = ENV_ID,
     temperature: float = 1.0,
     greedy: bool = False,
     best_of: int = 1,
 ) -> EvaluationResult:
     """Score answers to validation prompts; the same prompts for every policy."""
     policy.sampling = Sampling(temperature=temperature)
-    envs = gym.make_vec(ENV_ID, num_envs=64, split="validation", mask_in_info=False)
+    envs = gym.make_vec(env_id, num_envs=64, split="validation", mask_in_info=False)
     return evaluate(
         envs,
         policy,

@@ -1,8 +1,8 @@
 """Every algorithm from the bundled model on one task, over several seeds, beside its controls.
 
-    python benchmarks/learning_curves.py --jobs 2
+    python benchmarks/learning_curves.py --env Story-v0 --jobs 2
 
-Each algorithm learns Story at level medium from the environment's reward, for the same number
+Each algorithm learns the task at level medium from the environment's reward, for the same number
 of tokens. Their held-out scores (sampled, the same validation prompts for all) are compared as they
 are then, and their scores on training prompts at the time when the fastest had finished. Beside
 them: maximum likelihood on the experts' answers for the same number of tokens, REINFORCE on a
@@ -26,8 +26,9 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from demo import ENV_ID, TEMPERATURES, Budget, bundled, held_out
+from demo import TEMPERATURES, Budget, bundled, held_out
 from tables import RESULTS, publish
+from task_learning import ENV_IDS
 
 from textgym_agents.algorithms import (
     A2CConfig,
@@ -47,48 +48,54 @@ from textgym_agents.loggers import read_rows
 from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.train import TrainConfig, train
 
-RATE = 4e-4
-GROUPS: dict[str, Any] = {"learning_rate": RATE, "group_size": 16}
-CLIPPED: dict[str, Any] = {"learning_rate": RATE / 2, "num_epochs": 2, "num_minibatches": 2}
-REINFORCE = ReinforceConfig(schedule="linear", baseline="leave_one_out", **GROUPS)
-RUNS: dict[str, tuple[AlgorithmConfig, dict[str, Any]]] = {
-    "reinforce": (REINFORCE, {}),
-    "scst": (ReinforceConfig(learning_rate=RATE, schedule="linear", baseline="greedy"), {}),
-    "rloo": (RLOOConfig(**GROUPS), {}),
-    "grpo": (GRPOConfig(**GROUPS), {}),
-    "dr_grpo": (GRPOConfig(variant="dr_grpo", constant_length=32.0, **GROUPS), {}),
-    "dapo": (GRPOConfig(variant="dapo", **GROUPS), {}),
-    "gspo": (GRPOConfig(variant="gspo", **GROUPS), {}),
-    "cispo": (GRPOConfig(variant="cispo", **GROUPS), {}),
-    "a2c": (A2CConfig(learning_rate=RATE, schedule="linear", normalize_advantages=True), {}),
-    "ppo": (PPOConfig(schedule="linear", **CLIPPED), {}),
-    "nlpo": (NLPOConfig(schedule="linear", mask_top_p=0.95, **CLIPPED), {}),
-    "trpo": (
-        TRPOConfig(
-            target_kl=0.02,
-            gae_lambda=1.0,
-            fisher_share=0.25,
-            cg_iterations=3,
-            cg_damping=10.0,
-            value_epochs=2,
-            num_minibatches=1,
-        ),
-        {},
-    ),
-    "expert iteration": (ExpertIterationConfig(**GROUPS), {}),
-    "likelihood": (
-        MaximumLikelihoodConfig(learning_rate=RATE, schedule="linear"),
-        {"demonstrations": True},
-    ),
-    "random reward": (REINFORCE, {"reward": "random"}),
-}
+RATES = {"Story-v0": 4e-4}
+"""Step sizes of the algorithms that take one step a batch, where it is not `RATE`."""
+RATE = 1e-4
+LIKELIHOOD = "likelihood"
 
 
-def learn(name: str, steps: int, num_envs: int, seed: int, folder: Path) -> Path:
-    """Train by one of `RUNS`; the last checkpoint."""
-    algorithm, env_kwargs = RUNS[name]
+def algorithms(rate: float) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
+    """What is compared: configurations, and arguments of their environments."""
+    linear: dict[str, Any] = {"learning_rate": rate, "schedule": "linear"}
+    groups: dict[str, Any] = {"learning_rate": rate, "group_size": 16}
+    clipped = linear | {"learning_rate": rate / 2, "num_epochs": 2, "num_minibatches": 2}
+    reinforce = ReinforceConfig(schedule="linear", baseline="leave_one_out", **groups)
+    trpo = TRPOConfig(
+        target_kl=0.02,
+        gae_lambda=1.0,
+        fisher_share=0.25,
+        cg_iterations=3,
+        cg_damping=10.0,
+        value_epochs=2,
+        num_minibatches=1,
+    )
+    return {
+        "reinforce": (reinforce, {}),
+        "scst": (ReinforceConfig(baseline="greedy", **linear), {}),
+        "rloo": (RLOOConfig(**groups), {}),
+        "grpo": (GRPOConfig(**groups), {}),
+        "dr_grpo": (GRPOConfig(variant="dr_grpo", constant_length=32.0, **groups), {}),
+        "dapo": (GRPOConfig(variant="dapo", **groups), {}),
+        "gspo": (GRPOConfig(variant="gspo", **groups), {}),
+        "cispo": (GRPOConfig(variant="cispo", **groups), {}),
+        "a2c": (A2CConfig(normalize_advantages=True, **linear), {}),
+        "ppo": (PPOConfig(**clipped), {}),
+        "nlpo": (NLPOConfig(mask_top_p=0.95, **clipped), {}),
+        "trpo": (trpo, {}),
+        "expert iteration": (ExpertIterationConfig(**groups), {}),
+        LIKELIHOOD: (MaximumLikelihoodConfig(**linear), {"demonstrations": True}),
+        "random reward": (reinforce, {"reward": "random"}),
+    }
+
+
+ALGORITHMS = tuple(algorithms(RATE))
+
+
+def learn(env: str, name: str, steps: int, num_envs: int, seed: int, folder: Path) -> Path:
+    """Train by one of `algorithms`; the last checkpoint."""
+    algorithm, env_kwargs = algorithms(RATES.get(env, RATE))[name]
     config = TrainConfig(
-        env_id=ENV_ID,
+        env_id=f"textgym:{ENV_IDS[env]}",
         env_kwargs={"mask_in_info": False, **env_kwargs},
         total_steps=steps,
         num_envs=num_envs,
@@ -103,10 +110,11 @@ def learn(name: str, steps: int, num_envs: int, seed: int, folder: Path) -> Path
     return train(config, algorithm).checkpoint
 
 
-def scored(name: str, budget: Budget, seed: int, folder: Path) -> float:
+def scored(env: str, name: str, budget: Budget, seed: int, folder: Path) -> float:
     """The held-out score after learning."""
-    checkpoint = learn(name, budget.steps, budget.num_envs, seed, folder)
-    return held_out(load_checkpoint_policy(checkpoint), budget).scores["score"].mean
+    checkpoint = learn(env, name, budget.steps, budget.num_envs, seed, folder)
+    result = held_out(load_checkpoint_policy(checkpoint), budget, env_id=ENV_IDS[env])
+    return result.scores["score"].mean
 
 
 def curve(folder: Path) -> list[tuple[float, float]]:
@@ -160,42 +168,47 @@ def row(
     }
 
 
-def controls(budget: Budget) -> list[dict[str, Any]]:
+def controls(env: str, budget: Budget) -> list[dict[str, Any]]:
     """The start, as it is, colder, and as the reward would choose among its samples."""
-    rows = []
+    env_id = ENV_IDS[env]
+    start, rows = bundled(env_id), []
     for temperature in (1.0, *TEMPERATURES):
         name = "bundled model" if temperature == 1 else f"bundled model, temperature {temperature}"
-        result = held_out(bundled(), budget, temperature=temperature)
+        result = held_out(start, budget, env_id=env_id, temperature=temperature)
         rows.append(row(name, result.scores["score"], "prompts"))
     for count in (4, 16):
-        result = held_out(bundled(), budget, best_of=count)
+        result = held_out(start, budget, env_id=env_id, best_of=count)
         rows.append(row(f"bundled model, best of {count}", result.scores["score"], "prompts"))
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--env", default="Story-v0", choices=list(ENV_IDS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=60_000, help="tokens a run")
     parser.add_argument("--num-envs", type=int, default=64)
     parser.add_argument("--episodes", type=int, default=512, help="held-out prompts")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
-    parser.add_argument("--only", nargs="*", default=list(RUNS), choices=list(RUNS))
+    parser.add_argument("--only", nargs="*", default=list(ALGORITHMS), choices=ALGORITHMS)
     parser.add_argument("--runs", type=Path, default=Path("runs/learning_curves"))
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the table")
     args = parser.parse_args()
     budget = Budget(steps=args.steps, num_envs=args.num_envs, held_out=args.episodes)
+    name_of_table = f"learning_curves_{args.env.partition('-')[0].lower()}"
     folders = {
-        name: [args.runs / f"{name.replace(' ', '-')}-{seed}" for seed in range(args.seeds)]
+        name: [
+            args.runs / args.env / f"{name.replace(' ', '-')}-{seed}" for seed in range(args.seeds)
+        ]
         for name in args.only
     }
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         pending = {
-            (name, seed): pool.submit(scored, name, budget, seed, folders[name][seed])
+            (name, seed): pool.submit(scored, args.env, name, budget, seed, folders[name][seed])
             for seed in range(args.seeds)
             for name in args.only
         }
-        rows = controls(budget)
+        rows = controls(args.env, budget)
         means = {key: future.result() for key, future in pending.items()}
     curves = {name: [curve(folder) for folder in folders[name]] for name in args.only}
     times = {name: mean(points[-1][0] for points in curves[name]) for name in args.only}
@@ -203,15 +216,16 @@ def main() -> None:
         scores = [means[name, seed] for seed in range(args.seeds)]
         each = ", ".join(f"{score:.3f}" for score in scores)
         timed = mean(at(points, min(times.values())) for points in curves[name])
-        done = f"{times[name]:.0f}", f"{timed:.3f}"
-        rows.append(row(name, Estimate.of(scores), "seeds", each, *done))
+        own = "" if name == LIKELIHOOD else f"{timed:.3f}"  # Its texts are the expert's.
+        rows.append(row(name, Estimate.of(scores), "seeds", each, f"{times[name]:.0f}", own))
     command = f"python benchmarks/learning_curves.py {shlex.join(sys.argv[1:])}".rstrip()
     title = (
-        f"Algorithms on Story from the bundled model, {args.steps:,} tokens a run in batches of "
-        f"{args.num_envs} texts"
+        f"Algorithms on {args.env} from the bundled model, {args.steps:,} tokens a run in batches "
+        f"of {args.num_envs} texts, step size {RATES.get(args.env, RATE):g}"
     )
-    publish("learning_curves", title, command, rows, args.output)
-    draw(curves, args.output / "learning_curves.png")
+    publish(name_of_table, title, command, rows, args.output)
+    curves.pop(LIKELIHOOD, None)
+    draw(curves, args.output / f"{name_of_table}.png")
 
 
 if __name__ == "__main__":

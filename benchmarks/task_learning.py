@@ -43,6 +43,10 @@ TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 CONVERSATIONS = ("Dialogue-v0", "Wordle-v0")
 NUM_ENVS = {"Dialogue-v0": 96}
 """Texts a step where they are not 256: a dialogue has as many tokens as five other texts."""
+GROUPS = {"learning_rate": 4e-4, "group_size": 16}
+GENTLE = {"learning_rate": 1e-4, "group_size": 8}
+SETTINGS = {"Dialogue-v0": GENTLE, "Arithmetic-v0": GENTLE}
+"""Where `GROUPS` do harm: few tokens of a text decide, so that the gradient is mostly noise."""
 REWARDS = {"REINFORCE": None, "random reward": "random"}
 SHARES = {"REINFORCE": 1.0, "random reward": 0.25}
 """Of the tokens."""
@@ -77,9 +81,8 @@ def learn(name: str, reward: str | None, steps: int, seed: int, folder: Path) ->
         tensorboard=False,
         progress=False,
     )
-    algorithm = ReinforceConfig(
-        learning_rate=4e-4, schedule="linear", baseline="leave_one_out", group_size=16
-    )
+    settings: dict[str, Any] = SETTINGS.get(name, GROUPS)
+    algorithm = ReinforceConfig(schedule="linear", baseline="leave_one_out", **settings)
     result = train(config, algorithm)
     if result.interrupted:
         raise SystemExit("interrupted: the same command goes on")
