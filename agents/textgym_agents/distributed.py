@@ -1,4 +1,4 @@
-"""Training on several processes, the only module that knows of them.
+"""Training on several processes, which only this module and `sharding` know of.
 
 Each process runs its share of the environments. Their episodes go round, so that every process has
 the whole batch and computes the very advantages, minibatches and losses that one process would.
@@ -26,6 +26,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from textgym_agents.policies import Contexts, Episode, Evaluation, Policy
+from textgym_agents.sharding import ShardedAdamW, ShardedPolicy, shard_weights, whole
 
 T = TypeVar("T")
 PolicyT = TypeVar("PolicyT", bound=Policy)
@@ -36,6 +37,9 @@ LAUNCH = "torchrun --standalone --nproc-per-node 2 -m textgym_agents"
 _COUNTS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 _INDICES = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 """Where launchers say how many processes there are, and which a process is; MPI's, too."""
+
+_NEED_WHOLE = ("nlpo", "trpo")
+"""Algorithms that need whole weights for more than acting."""
 
 _BUCKET = 2**24
 """Gradients that are summed at once hold about so many numbers."""
@@ -52,12 +56,14 @@ class Processes:
         count: How many there are.
         device: This process's torch device.
         shard: Each of several processes keeps an optimizer's state of a share of the weights.
+        shard_weights: Each keeps a share of the weights, and what belongs to it, alone.
     """
 
     index: int = 0
     count: int = 1
     device: str = "cpu"
     shard: bool = False
+    shard_weights: bool = False
 
     def slots(self, num_envs: int, group_size: int) -> slice:
         """Which of all environments run here.
@@ -131,15 +137,34 @@ class Processes:
             tensor.copy_(first)
         kind = type(policy)
         policy.__class__ = type(f"Shared{kind.__name__}", (_Shared, kind), {"processes": self})
-        return policy
+        return shard_weights(policy, self.device, self.count) if self.shard_weights else policy
+
+    def whole(self, policy: PolicyT) -> PolicyT:
+        """The policy, or a copy with whole weights where they are sharded.
+
+        Gathers them in all processes at once, so that what follows, such as acting, may differ.
+        """
+        return whole(policy)
+
+    def check_algorithm(self, name: str) -> None:
+        """Check that an algorithm can learn with sharded weights, if they are.
+
+        Raises:
+            ValueError: It cannot; says what to do.
+        """
+        if self.count > 1 and self.shard_weights and name in _NEED_WHOLE:
+            raise ValueError(
+                f"{name} computes with whole weights outside of evaluate, so that shard_weights "
+                "cannot be on: turn it off (shard_optimizer may be on), or take ppo"
+            )
 
     def check_equal(self, policy: Policy) -> None:
-        """Check that all processes have the same weights.
+        """Check that all processes have the same weights; of sharded ones there is one each.
 
         Raises:
             RuntimeError: They have not, so that something went unsynchronised.
         """
-        if self.count == 1:
+        if self.count == 1 or self.shard_weights:
             return
         tensors = [t.detach().contiguous().view(-1) for t in policy.state_dict().values()]
         sums = torch.stack([t.view(torch.uint8).sum(dtype=torch.int64) for t in tensors])
@@ -153,7 +178,7 @@ class Processes:
 
     def gather_state(self, optimizer: torch.optim.Optimizer) -> None:
         """Let process 0 have an optimizer's state of all weights, where it is sharded."""
-        if self.count > 1 and self.shard:
+        if self.count > 1 and (self.shard or self.shard_weights):
             sharded: Any = optimizer
             sharded.consolidate_state_dict(to=0)
 
@@ -181,12 +206,13 @@ class Processes:
                 gradient.copy_(piece.view_as(gradient))
 
 
-def join_processes(device: str, shard: bool = False) -> Processes:
+def join_processes(device: str, shard: bool = False, shard_weights: bool = False) -> Processes:
     """The processes that ``torchrun`` or ``accelerate launch`` has started; else this one alone.
 
     Args:
         device: The policies' device. Of several processes on ``"cuda"`` each gets its own.
         shard: See `Processes`.
+        shard_weights: See `Processes`.
 
     Raises:
         RuntimeError: They cannot be joined, and would train unsynchronised.
@@ -225,7 +251,8 @@ def join_processes(device: str, shard: bool = False) -> Processes:
         )
     if fresh:
         atexit.register(dist.destroy_process_group)
-    return Processes(state.process_index, state.num_processes, str(state.device), shard)
+    index, count = state.process_index, state.num_processes
+    return Processes(index, count, str(state.device), shard, shard_weights)
 
 
 def is_first() -> bool:
@@ -245,6 +272,8 @@ def adamw(policy: Policy, **settings: Any) -> torch.optim.Optimizer:
         **settings: Go to `torch.optim.AdamW`.
     """
     parameters = [p for p in policy.parameters() if p.requires_grad]
+    if isinstance(policy, ShardedPolicy):
+        return ShardedAdamW(parameters, **settings)
     if not (isinstance(policy, _Shared) and policy.processes.shard):
         return torch.optim.AdamW(parameters, **settings)
     with warnings.catch_warnings():  # Of what PyTorch itself imports with it.
@@ -254,8 +283,8 @@ def adamw(policy: Policy, **settings: Any) -> torch.optim.Optimizer:
 
 
 def sum_gradients(policy: Policy) -> None:
-    """Sum the gradients over the processes that share the policy, if any do."""
-    if isinstance(policy, _Shared):
+    """Sum the gradients over the processes that share the policy; of sharded weights they are."""
+    if isinstance(policy, _Shared) and not isinstance(policy, ShardedPolicy):
         policy.processes.sum_gradients(policy)
 
 

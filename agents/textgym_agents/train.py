@@ -162,7 +162,7 @@ def rollout(run: Run, seeds: IterationSeeds, deterministic: bool = False) -> lis
     algorithm = run.algorithm
     episodes = collect(
         run.envs,
-        run.learner.behaviour,
+        run.processes.whole(run.learner.behaviour),
         seeds=seeds.slots[run.slots],
         episodes_per_env=algorithm.episodes_per_env,
         steps_per_env=algorithm.steps_per_env,
@@ -180,10 +180,11 @@ def held_out(run: Run) -> dict[str, float]:
     The first process alone measures them, so that they are those of a single one.
     """
     row: dict[str, float] = {}
+    policy = run.processes.whole(run.learner.policy)
     if run.processes.index == 0:
         result = evaluate(
             run.eval_envs,
-            run.learner.policy,
+            policy,
             num_episodes=run.config.eval_episodes,
             seed=run.config.seed,
         )

@@ -20,6 +20,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from safetensors.torch import load_file
+from torch.distributed.tensor import DTensor
 
 from textgym_agents import train as training
 from textgym_agents.algorithms import ALGORITHMS, Algorithm, ReinforceConfig
@@ -51,18 +52,21 @@ OPTIONS: dict[str, dict[str, Any]] = {
 CASES = [(name, env) for name in ALGORITHMS for env in POLICIES if (name, env) != ("mle", CARTPOLE)]
 
 
-def learner_and_batch(name: str, env_id: str, processes: Processes) -> tuple[Any, list[Episode]]:
+def learner_and_batch(
+    name: str, env_id: str, processes: Processes, policy_config: PolicyConfig | None = None
+) -> tuple[Any, list[Episode]]:
     """An algorithm whose policy the processes share, and a batch that all of them have."""
     learner_class, config_class = ALGORITHMS[name]
     config: Any = config_class(group_size=GROUP, max_tokens_per_pass=24, **OPTIONS.get(name, {}))
     demonstrations = {"demonstrations": True} if name == "mle" else {}
     envs = make_envs(env_id, NUM_ENVS, demonstrations)
-    policy = fresh_policy(env_id, envs, seed=processes.index)  # Process 0's is to hold.
+    # Process 0's is to hold.
+    policy = fresh_policy(env_id, envs, processes.index, policy_config)
     learner = learner_class(processes.share(policy), config)
     seeds = iteration_seeds(0, 1, NUM_ENVS, GROUP)
     batch = collect(
         envs,
-        learner.behaviour,
+        processes.whole(learner.behaviour),
         seeds=seeds.slots,
         generator=seeds.generator(),
         follow_expert=learner.follows_expert,
@@ -70,9 +74,11 @@ def learner_and_batch(name: str, env_id: str, processes: Processes) -> tuple[Any
     return learner, batch
 
 
-def fresh_policy(env_id: str, envs: Any, seed: int = 0) -> Policy:
+def fresh_policy(
+    env_id: str, envs: Any, seed: int = 0, policy_config: PolicyConfig | None = None
+) -> Policy:
     """A language model in double precision: Adam makes a step of its gradients of almost 0."""
-    policy = build_policy(describe_policy(POLICIES[env_id], envs, seed))
+    policy = build_policy(describe_policy(policy_config or POLICIES[env_id], envs, seed))
     return policy.double() if env_id == TINY else policy
 
 
@@ -81,8 +87,11 @@ def moments_of(optimizer: Any) -> dict[int, dict[str, torch.Tensor]]:
     if hasattr(optimizer, "consolidate_state_dict"):
         optimizer.consolidate_state_dict(to=0)
         if torch.distributed.get_rank():
-            optimizer = optimizer.optim
-    return dict(optimizer.state_dict()["state"])
+            optimizer = getattr(optimizer, "optim", optimizer)
+    return {
+        index: {k: v.to_local() if isinstance(v, DTensor) else v for k, v in entry.items()}
+        for index, entry in optimizer.state_dict()["state"].items()
+    }
 
 
 def update(learner: Algorithm[Any], batch: list[Episode]) -> dict[str, Any]:

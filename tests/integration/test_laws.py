@@ -95,6 +95,7 @@ LAYERS = {
     ],
     "textgym_agents": [
         {"returns", "losses", "policies"},
+        {"sharding"},
         {"rollout", "distributed"},
         {"algorithms"},
         {"evaluate", "checkpoint", "loggers", "runs"},

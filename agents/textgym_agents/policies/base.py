@@ -212,6 +212,9 @@ class Policy(nn.Module, ABC):
     def clear_cache(self) -> None:
         """Forget what acting keeps between calls, if anything, as after a change of weights."""
 
+    def in_one_pass(self) -> None:
+        """Have every `evaluate` run each layer once, whatever padding that takes."""
+
     @abstractmethod
     def act(
         self,

@@ -30,7 +30,15 @@ from textgym_agents.policies.decoder import (
 )
 from textgym_agents.policies.gpt2 import GPT2Weights, is_hooked, is_plain_gpt2, products_of
 from textgym_agents.policies.packed_attention import can_pack, packed
-from textgym_agents.policies.packing import Pass, Row, pack, padded, pass_cost, tight_chunks
+from textgym_agents.policies.packing import (
+    ONE_PASS,
+    Pass,
+    Row,
+    pack,
+    padded,
+    pass_cost,
+    tight_chunks,
+)
 from textgym_agents.policies.tied import tied
 from textgym_agents.policies.versions import Versions, WeightVersions
 
@@ -79,6 +87,7 @@ class ContextModel:
         self._versions: WeightVersions | None = None
         self._cached_weights: Versions = ()
         self._head_is_last: bool | None = None
+        self._pass_cost: int | None = None
 
     def __getstate__(self) -> dict[str, Any]:  # copies begin without keys and values
         nothing = dict.fromkeys(("_cache", "_gpt2", "_versions", "_activations"))
@@ -104,6 +113,10 @@ class ContextModel:
     def clear_cache(self) -> None:
         """Forget what acting keeps, and free its memory."""
         self._cache = self._gpt2 = self._activations = None
+
+    def in_one_pass(self) -> None:
+        """Have `steps` run each layer once, whatever padding that takes."""
+        self._pass_cost = ONE_PASS
 
     def last_tokens(
         self, tokens: _IntArray, lengths: _IntArray, active: NDArray[np.bool_]
@@ -157,12 +170,16 @@ class ContextModel:
             yield Pass(list(range(len(contexts))), hidden, hidden, logits, left)
             return
         sizes = [len(context.tokens) for context in contexts]
-        for chunk in tight_chunks(sizes, pass_cost(self.device)):
+        for chunk in tight_chunks(sizes, self._cost):
             ids = padded([contexts[i].tokens for i in chunk])
             at = [contexts[i].lengths - 1 for i in chunk]
             steps = np.concatenate([row * ids.shape[1] + step for row, step in enumerate(at)])
             hidden, logits = self._whole(self._tensor(ids), self._tensor(steps), head)
             yield Pass(chunk, hidden, hidden, logits)
+
+    @property
+    def _cost(self) -> int:
+        return self._pass_cost or pass_cost(self.device)
 
     def _row(self, row: Row, head: bool) -> tuple[Tensor, Tensor]:
         """Hidden states and logits at the steps of packed contexts."""

@@ -62,6 +62,10 @@ class Critic(nn.Module):
         """Forget what acting keeps, as after a change of weights."""
         self._contexts.clear_cache()
 
+    def in_one_pass(self) -> None:
+        """Have `values` run each layer once; see `Policy.in_one_pass`."""
+        self._contexts.in_one_pass()
+
 
 def _without_head(model: PreTrainedModel) -> PreTrainedModel:
     """A copy of the model with a head of one output, which does not train, in the head's place.

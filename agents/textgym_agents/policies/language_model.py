@@ -76,6 +76,9 @@ class TokenModel(Protocol):
     def clear_cache(self) -> None:
         """Forget what is kept between calls of `last_tokens`."""
 
+    def in_one_pass(self) -> None:
+        """Have `steps` run each layer once, whatever padding that takes."""
+
 
 class LanguageModelPolicy(Policy):
     """A language model over token contexts: the next token is the action.
@@ -163,6 +166,12 @@ class LanguageModelPolicy(Policy):
         self._contexts.clear_cache()
         if self.critic is not None:
             self.critic.clear_cache()
+
+    def in_one_pass(self) -> None:
+        """Have every `evaluate` run each layer once; see `Policy.in_one_pass`."""
+        self._contexts.in_one_pass()
+        if self.critic is not None:
+            self.critic.in_one_pass()
 
     def reference(self: PolicyT) -> PolicyT:
         """A frozen policy with this one's present distribution; see `Policy.reference`."""

@@ -26,6 +26,9 @@ _PASS_COST = {"cpu": 48}
 _PASS_COST_ELSEWHERE = 4096
 """Accelerators are not measured; they run wide passes best."""
 
+ONE_PASS = 2**40
+"""A price of passes at which one is cheapest, whatever the padding."""
+
 _WORTHWHILE = 1.05
 """Sharing must save a twentieth of all tokens: texts without their prompts attend more slowly."""
 

@@ -49,7 +49,8 @@ def own_tensors(module: nn.Module, besides: nn.Module) -> dict[str, Tensor]:
         Tensors by their names in ``module.state_dict()``, one of several tied ones; empty for
         the reference of a LoRA policy but for its value head.
     """
-    seen = {tensor.data_ptr() for tensor in besides.state_dict().values()}
+    other = besides.state_dict()  # Kept, so that no tensor of the module's takes its memory.
+    seen = {tensor.data_ptr() for tensor in other.values()}
     own: dict[str, Tensor] = {}
     for name, tensor in module.state_dict().items():
         if tensor.data_ptr() not in seen:

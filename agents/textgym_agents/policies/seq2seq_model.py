@@ -15,7 +15,7 @@ from textgym_agents.policies.base import Contexts
 from textgym_agents.policies.computing import Precision
 from textgym_agents.policies.decoder import head_is_last, output_head
 from textgym_agents.policies.encoder_decoder import EncoderDecoder
-from textgym_agents.policies.packing import Pass, pass_cost, tight_chunks
+from textgym_agents.policies.packing import ONE_PASS, Pass, pass_cost, tight_chunks
 from textgym_agents.policies.seq2seq_cache import Seq2SeqCache
 from textgym_agents.policies.versions import Versions, WeightVersions
 
@@ -55,6 +55,7 @@ class Seq2SeqModel:
         self._versions: WeightVersions | None = None
         self._cached_weights: Versions = ()
         self._head_is_last: bool | None = None
+        self._pass_cost: int | None = None
 
     def __getstate__(self) -> dict[str, Any]:  # copies begin without keys and values
         return {**self.__dict__, "_cache": None, "_versions": None, "_cached_weights": ()}
@@ -84,6 +85,10 @@ class Seq2SeqModel:
     def clear_cache(self) -> None:
         """Forget what was encoded and decoded, and free its memory."""
         self._cache = None
+
+    def in_one_pass(self) -> None:
+        """Have `steps` run each layer once, whatever padding that takes."""
+        self._pass_cost = ONE_PASS
 
     def last_tokens(
         self, tokens: _IntArray, lengths: _IntArray, active: _BoolArray, prompts: _IntArray
@@ -145,7 +150,7 @@ class Seq2SeqModel:
                 prompts.append(prompt)
         states = self._encoded(prompts)
         sizes = [1 + len(response) for response in responses]
-        for chunk in tight_chunks(sizes, pass_cost(states[0].device)):
+        for chunk in tight_chunks(sizes, self._cost):
             computed = self._passes.whole(
                 [states[source[index]] for index in chunk],
                 [responses[index] for index in chunk],
@@ -169,11 +174,14 @@ class Seq2SeqModel:
                     "take a model with more positions"
                 )
 
+    @property
+    def _cost(self) -> int:
+        return self._pass_cost or pass_cost(self.model.device)
+
     def _encoded(self, prompts: Sequence[_IntArray]) -> list[Tensor]:
         """The encoder's states of each prompt, ``[P, H]``, those of similar lengths together."""
         found: dict[int, Tensor] = {}
-        cost = pass_cost(self.model.device)
-        for chunk in tight_chunks([len(prompt) for prompt in prompts], cost):
+        for chunk in tight_chunks([len(prompt) for prompt in prompts], self._cost):
             states = self._passes.encoded([prompts[index] for index in chunk])
             found |= zip(chunk, states, strict=True)
         return [found[index] for index in range(len(prompts))]

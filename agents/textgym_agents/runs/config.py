@@ -82,6 +82,13 @@ class TrainConfig:
     # less to exchange. On: the moments take as much less memory as there are processes.
     shard_optimizer: bool = False
 
+    # Let each of several processes keep a share of the weights, of their gradients and of Adam's
+    # moments (PyTorch's fully_shard), whether shard_optimizer is on or not. Off: a pass has less to
+    # exchange. On: all of it takes as much less memory as there are processes, but that layers are
+    # whole while they compute, embeddings and heads while an update does, and all weights during a
+    # rollout, an evaluation and a checkpoint. Not for trpo and nlpo.
+    shard_weights: bool = False
+
     # Torch's CPU threads; 0 leaves them. More than there are free cores slows down a lot.
     threads: int = 0
 

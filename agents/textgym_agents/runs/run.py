@@ -7,6 +7,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from textgym_agents.algorithms import ALGORITHMS, Algorithm, AlgorithmConfig
 from textgym_agents.checkpoint import (
     CHECKPOINTS,
@@ -68,7 +70,8 @@ class Run:
         learner_class.check_batch_size(algorithm, config.num_envs * algorithm.episodes_per_env)
         if learner_class.follows_expert:
             _require_plain_sampling(config.policy, self.name)
-        self.processes = join_processes(config.device, config.shard_optimizer)
+        self.processes = join_processes(config.device, config.shard_optimizer, config.shard_weights)
+        self.processes.check_algorithm(self.name)
         check_device(self.processes.device)
         self.slots = self.processes.slots(config.num_envs, algorithm.group_size)
         num_envs = config.num_envs // self.processes.count
@@ -95,10 +98,11 @@ class Run:
         if self._saved is None or self._saved[0] != self.iteration:
             self.processes.check_equal(self.learner.policy)
             self.processes.gather_state(self.learner.optimizer)
-            self._saved = (self.iteration, self._write())
+            policy = self.processes.whole(self.learner.policy)
+            self._saved = (self.iteration, self._write(policy, self.learner.state()))
         return self._saved[1]
 
-    def _write(self) -> Path:
+    def _write(self, policy: Policy, learned: dict[str, Tensor]) -> Path:
         folder = self.config.output / CHECKPOINTS
         if self.processes.index:  # The first process does it.
             return checkpoint_folder(folder, self.iteration)
@@ -112,11 +116,11 @@ class Run:
         )
         return save_checkpoint(
             folder,
-            self.learner.policy,
+            policy,
             self.learner.optimizer,
             state,
             keep=self.config.keep_checkpoints,
-            algorithm=self.learner.state(),
+            algorithm=learned,
         )
 
     def _asked(self) -> dict[str, Any]:
