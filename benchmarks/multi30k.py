@@ -318,7 +318,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--dropout", type=float, default=0.1, help="in maximum likelihood")
+    parser.add_argument("--dropout", type=float, default=0.0, help="in maximum likelihood")
     parser.add_argument("--batch", type=int, default=64, help="sentences a step of likelihood")
     parser.add_argument("--interval", type=int, default=250_000, help="tokens between validations")
     parser.add_argument("--patience", type=int, default=2, help="intervals without improvement")
