@@ -77,13 +77,15 @@ def held_out(
     budget: Budget,
     *,
     env_id: str = ENV_ID,
+    level: str = "medium",
     temperature: float = 1.0,
     greedy: bool = False,
     best_of: int = 1,
 ) -> EvaluationResult:
     """Score answers to validation prompts; the same prompts for every policy."""
     policy.sampling = Sampling(temperature=temperature)
-    envs = gym.make_vec(env_id, num_envs=64, split="validation", mask_in_info=False)
+    options = {"level": level, "split": "validation", "mask_in_info": False}
+    envs = gym.make_vec(env_id, num_envs=64, **options)
     return evaluate(
         envs,
         policy,

@@ -2,8 +2,8 @@
 
     python benchmarks/learning_curves.py --env Story-v0 --jobs 2
 
-Each algorithm learns the task at level medium from the environment's reward, for the same number
-of tokens. Their held-out scores (sampled, the same validation prompts for all) are compared as they
+Each algorithm learns the task, at one level, from the environment's reward, for the same number of
+tokens. Their held-out scores (sampled, the same validation prompts for all) are compared as they
 are then, and their scores on training prompts at the time when the fastest had finished. Beside
 them: maximum likelihood on the experts' answers for the same number of tokens, REINFORCE on a
 random reward, the untrained model, the start at lower temperatures, since sampling colder raises a
@@ -19,6 +19,7 @@ import os
 import shlex
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
@@ -48,9 +49,10 @@ from textgym_agents.loggers import read_rows
 from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.train import TrainConfig, train
 
-RATES = {"Story-v0": 4e-4}
-"""Step sizes of the algorithms that take one step a batch, where it is not `RATE`."""
-RATE = 1e-4
+RATE = 4e-4
+"""The step size of algorithms that take one step a batch."""
+RATES = {"Dialogue-v0": 1e-4, "Arithmetic-v0": 1e-4}
+"""Where another one is better."""
 LIKELIHOOD = "likelihood"
 
 
@@ -91,12 +93,31 @@ def algorithms(rate: float) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]
 ALGORITHMS = tuple(algorithms(RATE))
 
 
-def learn(env: str, name: str, steps: int, num_envs: int, seed: int, folder: Path) -> Path:
+@dataclass(frozen=True)
+class Where:
+    """An environment's name, such as Story-v0, and its level."""
+
+    env: str
+    level: str
+
+    @property
+    def id(self) -> str:
+        """For `gym.make_vec`."""
+        return ENV_IDS[self.env]
+
+    @property
+    def table(self) -> str:
+        """The name of the results."""
+        level = "" if self.level == "medium" else f"_{self.level}"
+        return f"learning_curves_{self.env.partition('-')[0].lower()}{level}"
+
+
+def learn(where: Where, name: str, steps: int, num_envs: int, seed: int, folder: Path) -> Path:
     """Train by one of `algorithms`; the last checkpoint."""
-    algorithm, env_kwargs = algorithms(RATES.get(env, RATE))[name]
+    algorithm, env_kwargs = algorithms(RATES.get(where.env, RATE))[name]
     config = TrainConfig(
-        env_id=f"textgym:{ENV_IDS[env]}",
-        env_kwargs={"mask_in_info": False, **env_kwargs},
+        env_id=f"textgym:{where.id}",
+        env_kwargs={"level": where.level, "mask_in_info": False, **env_kwargs},
         total_steps=steps,
         num_envs=num_envs,
         seed=seed,
@@ -110,10 +131,11 @@ def learn(env: str, name: str, steps: int, num_envs: int, seed: int, folder: Pat
     return train(config, algorithm).checkpoint
 
 
-def scored(env: str, name: str, budget: Budget, seed: int, folder: Path) -> float:
+def scored(where: Where, name: str, budget: Budget, seed: int, folder: Path) -> float:
     """The held-out score after learning."""
-    checkpoint = learn(env, name, budget.steps, budget.num_envs, seed, folder)
-    result = held_out(load_checkpoint_policy(checkpoint), budget, env_id=ENV_IDS[env])
+    checkpoint = learn(where, name, budget.steps, budget.num_envs, seed, folder)
+    policy = load_checkpoint_policy(checkpoint)
+    result = held_out(policy, budget, env_id=where.id, level=where.level)
     return result.scores["score"].mean
 
 
@@ -168,16 +190,16 @@ def row(
     }
 
 
-def controls(env: str, budget: Budget) -> list[dict[str, Any]]:
+def controls(where: Where, budget: Budget) -> list[dict[str, Any]]:
     """The start, as it is, colder, and as the reward would choose among its samples."""
-    env_id = ENV_IDS[env]
-    start, rows = bundled(env_id), []
+    start, rows = bundled(where.id), []
+    place: dict[str, Any] = {"env_id": where.id, "level": where.level}
     for temperature in (1.0, *TEMPERATURES):
         name = "bundled model" if temperature == 1 else f"bundled model, temperature {temperature}"
-        result = held_out(start, budget, env_id=env_id, temperature=temperature)
+        result = held_out(start, budget, temperature=temperature, **place)
         rows.append(row(name, result.scores["score"], "prompts"))
     for count in (4, 16):
-        result = held_out(start, budget, env_id=env_id, best_of=count)
+        result = held_out(start, budget, best_of=count, **place)
         rows.append(row(f"bundled model, best of {count}", result.scores["score"], "prompts"))
     return rows
 
@@ -185,6 +207,7 @@ def controls(env: str, budget: Budget) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--env", default="Story-v0", choices=list(ENV_IDS))
+    parser.add_argument("--level", default="medium", choices=("easy", "medium", "hard"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=60_000, help="tokens a run")
     parser.add_argument("--num-envs", type=int, default=64)
@@ -195,20 +218,21 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the table")
     args = parser.parse_args()
     budget = Budget(steps=args.steps, num_envs=args.num_envs, held_out=args.episodes)
-    name_of_table = f"learning_curves_{args.env.partition('-')[0].lower()}"
+    where = Where(args.env, args.level)
     folders = {
         name: [
-            args.runs / args.env / f"{name.replace(' ', '-')}-{seed}" for seed in range(args.seeds)
+            args.runs / where.table / f"{name.replace(' ', '-')}-{seed}"
+            for seed in range(args.seeds)
         ]
         for name in args.only
     }
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         pending = {
-            (name, seed): pool.submit(scored, args.env, name, budget, seed, folders[name][seed])
+            (name, seed): pool.submit(scored, where, name, budget, seed, folders[name][seed])
             for seed in range(args.seeds)
             for name in args.only
         }
-        rows = controls(args.env, budget)
+        rows = controls(where, budget)
         means = {key: future.result() for key, future in pending.items()}
     curves = {name: [curve(folder) for folder in folders[name]] for name in args.only}
     times = {name: mean(points[-1][0] for points in curves[name]) for name in args.only}
@@ -220,12 +244,12 @@ def main() -> None:
         rows.append(row(name, Estimate.of(scores), "seeds", each, f"{times[name]:.0f}", own))
     command = f"python benchmarks/learning_curves.py {shlex.join(sys.argv[1:])}".rstrip()
     title = (
-        f"Algorithms on {args.env} from the bundled model, {args.steps:,} tokens a run in batches "
-        f"of {args.num_envs} texts, step size {RATES.get(args.env, RATE):g}"
+        f"Algorithms on {args.env}, level {args.level}, from the bundled model, {args.steps:,} "
+        f"tokens a run in batches of {args.num_envs} texts, step size {RATES.get(args.env, RATE):g}"
     )
-    publish(name_of_table, title, command, rows, args.output)
+    publish(where.table, title, command, rows, args.output)
     curves.pop(LIKELIHOOD, None)
-    draw(curves, args.output / f"{name_of_table}.png")
+    draw(curves, args.output / f"{where.table}.png")
 
 
 if __name__ == "__main__":

@@ -89,11 +89,11 @@ def test_learning_curves_run_in_small_and_go_on(tmp_path: Path) -> None:
     small = ("--seeds", "1", "--steps", "1500", "--num-envs", "32", "--episodes", "32")
     folders = ("--jobs", "1", "--runs", str(tmp_path / "runs"), "--output", str(tmp_path))
     output = run("learning_curves.py", *small, *folders)
-    rows = json.loads((tmp_path / "learning_curves.json").read_text())["rows"]
+    rows = json.loads((tmp_path / "learning_curves_story.json").read_text())["rows"]
     assert {"scst", "dapo", "trpo", "likelihood", "random reward"} <= {
         row["policy"] for row in rows
     }
-    assert (tmp_path / "learning_curves.png").stat().st_size > 5000
+    assert (tmp_path / "learning_curves_story.png").stat().st_size > 5000
     logs = {path: path.read_bytes() for path in tmp_path.rglob("log.jsonl")}
     assert len(logs) == 15
     assert run("learning_curves.py", *small, *folders) == output
