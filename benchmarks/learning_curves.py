@@ -53,7 +53,8 @@ RATE = 4e-4
 """The step size of algorithms that take one step a batch."""
 RATES = {"Dialogue-v0": 1e-4, "Arithmetic-v0": 1e-4}
 """Where another one is better."""
-LIKELIHOOD = "likelihood"
+NO_CURVE = ("likelihood", "random reward")
+"""Whose training texts are the expert's, or are not scored by the task's reward."""
 
 
 def algorithms(rate: float) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
@@ -85,7 +86,7 @@ def algorithms(rate: float) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]
         "nlpo": (NLPOConfig(mask_top_p=0.95, **clipped), {}),
         "trpo": (trpo, {}),
         "expert iteration": (ExpertIterationConfig(**groups), {}),
-        LIKELIHOOD: (MaximumLikelihoodConfig(**linear), {"demonstrations": True}),
+        "likelihood": (MaximumLikelihoodConfig(**linear), {"demonstrations": True}),
         "random reward": (reinforce, {"reward": "random"}),
     }
 
@@ -240,7 +241,7 @@ def main() -> None:
         scores = [means[name, seed] for seed in range(args.seeds)]
         each = ", ".join(f"{score:.3f}" for score in scores)
         timed = mean(at(points, min(times.values())) for points in curves[name])
-        own = "" if name == LIKELIHOOD else f"{timed:.3f}"  # Its texts are the expert's.
+        own = "" if name in NO_CURVE else f"{timed:.3f}"
         rows.append(row(name, Estimate.of(scores), "seeds", each, f"{times[name]:.0f}", own))
     command = f"python benchmarks/learning_curves.py {shlex.join(sys.argv[1:])}".rstrip()
     title = (
@@ -248,8 +249,8 @@ def main() -> None:
         f"tokens a run in batches of {args.num_envs} texts, step size {RATES.get(args.env, RATE):g}"
     )
     publish(where.table, title, command, rows, args.output)
-    curves.pop(LIKELIHOOD, None)
-    draw(curves, args.output / f"{where.table}.png")
+    drawn = {name: points for name, points in curves.items() if name not in NO_CURVE}
+    draw(drawn, args.output / f"{where.table}.png")
 
 
 if __name__ == "__main__":
