@@ -237,10 +237,11 @@ def main() -> None:
         means = {key: future.result() for key, future in pending.items()}
     curves = {name: [curve(folder) for folder in folders[name]] for name in args.only}
     times = {name: mean(points[-1][0] for points in curves[name]) for name in args.only}
+    fastest = min((times[name] for name in args.only if name not in NO_CURVE), default=0.0)
     for name in args.only:
         scores = [means[name, seed] for seed in range(args.seeds)]
         each = ", ".join(f"{score:.3f}" for score in scores)
-        timed = mean(at(points, min(times.values())) for points in curves[name])
+        timed = mean(at(points, fastest) for points in curves[name])
         own = "" if name in NO_CURVE else f"{timed:.3f}"
         rows.append(row(name, Estimate.of(scores), "seeds", each, f"{times[name]:.0f}", own))
     command = f"python benchmarks/learning_curves.py {shlex.join(sys.argv[1:])}".rstrip()

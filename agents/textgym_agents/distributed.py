@@ -146,6 +146,12 @@ class Processes:
         """
         return whole(policy)
 
+    def for_first(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What process 0 alone is to write: of sharded weights the others keep nothing."""
+        if self.count == 1 or not self.shard_weights:
+            return tensors
+        return {} if self.index else {name: tensor.cpu() for name, tensor in tensors.items()}
+
     def check_algorithm(self, name: str) -> None:
         """Check that an algorithm can learn with sharded weights, if they are.
 

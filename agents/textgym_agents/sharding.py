@@ -3,8 +3,9 @@
 Learning gathers a layer's weights while the layer computes, forward and backward, and leaves each
 process the sum of the gradients of its share (ZeRO stage 3: Rajbhandari et al. 2020, arXiv
 1910.02054). All processes must then run each layer equally often, so that an `evaluate` is one
-pass. Acting is another number of steps in each process, and has a copy with whole weights; what is
-saved, and what a frozen policy is made of, is such a copy, too.
+pass, and give gradients to the same weights. Acting is another number of steps in each process, and
+has a copy with whole weights; what is saved, and what a frozen policy is made of, is such a copy,
+too.
 
 On CPUs, glibc keeps the memory that layers let go, and a process may then take more than without
 sharding, unless ``MALLOC_MMAP_THRESHOLD_`` is set (1048576, say).
@@ -161,12 +162,14 @@ class ShardedAdamW(torch.optim.AdamW):
             to: Its index.
         """
         own = super().state_dict()
-        state = {
-            place: {key: _whole(value).cpu() for key, value in entry.items()}
-            for place, entry in own["state"].items()
-        }
-        first = torch.distributed.get_rank() == to
-        self._consolidated = {**own, "state": state} if first else None
+        here = torch.distributed.get_rank() == to
+        state: dict[int, dict[str, Tensor]] = {}
+        for place, entry in own["state"].items():
+            for key, value in entry.items():
+                gathered = _whole(value)
+                if here:  # Elsewhere one at a time is there.
+                    state.setdefault(place, {})[key] = gathered.cpu()
+        self._consolidated = {**own, "state": state} if here else None
 
     def state_dict(self) -> dict[str, Any]:
         """What was consolidated; elsewhere, and later, the state of the shares."""

@@ -189,6 +189,7 @@ def held_out(run: Run) -> dict[str, float]:
             seed=run.config.seed,
         )
         row = result.row("eval_")
+    del policy  # A copy, perhaps, which the other processes need not keep until then.
     return run.processes.from_first(row)
 
 

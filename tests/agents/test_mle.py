@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from tests.agents.texts import act_along, episodes, gpt2, lm_policy
+from tests.agents.texts import act_along, bart, episodes, gpt2, lm_policy
 from textgym_agents.algorithms import MaximumLikelihood, MaximumLikelihoodConfig
 from textgym_agents.policies import Episode, MLPPolicy
 from textgym_agents.rollout import collect
@@ -178,5 +178,7 @@ def test_dropout_is_over_when_the_policy_acts() -> None:
 def test_dropout_where_there_is_none_to_switch_on() -> None:
     with pytest.raises(ValueError, match="MLPPolicy has no dropout layers"):
         MaximumLikelihood(policy(), MaximumLikelihoodConfig(dropout=0.1))
+    with pytest.raises(ValueError, match="drop by a function"):
+        MaximumLikelihood(lm_policy(bart()), MaximumLikelihoodConfig(dropout=0.1))
     with pytest.raises(ValueError, match=r"dropout must be at most 0\.9"):
         MaximumLikelihoodConfig(dropout=1.0)

@@ -27,7 +27,14 @@ from tests.agents.test_distributed import (
     update,
 )
 from textgym_agents import train as training
-from textgym_agents.algorithms import NLPOConfig, PPOConfig, TRPOConfig
+from textgym_agents.algorithms import (
+    AlgorithmConfig,
+    GRPOConfig,
+    NLPOConfig,
+    PPOConfig,
+    ReinforceConfig,
+    TRPOConfig,
+)
 from textgym_agents.checkpoint import (
     RunState,
     find_checkpoint,
@@ -67,7 +74,14 @@ RUN: dict[str, Any] = {
     "shard_weights": True,
     "shard_optimizer": True,
 }
+PLAIN = {"shard_weights": False, "shard_optimizer": False}
 LEARNING = PPOConfig(kl_coef=0.1, num_minibatches=2, normalize_values=True)
+LEARNINGS: dict[str, AlgorithmConfig] = {
+    "more rounds": GRPOConfig(variant="dapo", group_size=2),
+    "greedy rollouts": ReinforceConfig(baseline="greedy"),
+    "early stops": PPOConfig(target_kl=1e-6, num_epochs=2, num_minibatches=2),
+}
+"""What collects or learns as often as its numbers say."""
 
 
 def work(output: Path) -> None:
@@ -88,6 +102,9 @@ def work(output: Path) -> None:
     results["gone on"] = gone_on(sharded, output / "checkpoint")
     for name in MODELS:
         results[name] = derivatives(name, sharded)
+    for name, learning in LEARNINGS.items():
+        results[name] = run_to(24, output / name, learning)
+        results[f"plain {name}"] = run_to(24, output / f"plain {name}", learning, **PLAIN)
     results["run"] = run_to(32, output / "whole")
     run_to(16, output / "halves")
     results["resumed"] = run_to(32, output / "halves", resume=True)
@@ -175,7 +192,9 @@ def derivatives(name: str, processes: Processes) -> dict[str, torch.Tensor]:
     return {**table, "log_probs": found.log_probs.detach(), "values": found.values.detach()}
 
 
-def run_to(steps: int, output: Path, **kwargs: Any) -> dict[str, Any]:
+def run_to(
+    steps: int, output: Path, learning: AlgorithmConfig = LEARNING, **kwargs: Any
+) -> dict[str, Any]:
     """Train for so many steps; the weights and log-probabilities at their end."""
     runs: list[Any] = []
     batches: list[list[Episode]] = []
@@ -188,7 +207,7 @@ def run_to(steps: int, output: Path, **kwargs: Any) -> dict[str, Any]:
         return gathered
 
     training.gather = noted
-    train(config(output, **RUN, **kwargs, total_steps=steps), LEARNING)
+    train(config(output, **{**RUN, **kwargs}, total_steps=steps), learning)
     training.gather = gather
     learner, batch = runs[-1].learner, batches[-1]
     with torch.no_grad():
@@ -329,6 +348,21 @@ def test_resumed_run_equals_the_unstopped_one(output: Path, results: list[dict[s
     assert len(rows[0]) > 3
     for found in results:
         assert found["resumed"]["moments"] == found["run"]["moments"]
+
+
+@pytest.mark.parametrize("name", LEARNINGS)
+def test_runs_with_sharded_weights_are_those_without(
+    name: str, output: Path, results: list[dict[str, Any]]
+) -> None:
+    """Whatever decides how often something is collected or learned, it decides in all processes."""
+    for found in results:
+        sharded, plain = found[name], found[f"plain {name}"]
+        assert sharded["weights"].keys() == plain["weights"].keys()
+        for key, tensor in plain["weights"].items():
+            assert_allclose(sharded["weights"][key], tensor, atol=1e-5, rtol=0, err_msg=key)
+    rows = [read_rows(output / run / "log.jsonl") for run in (name, f"plain {name}")]
+    assert [row["steps"] for row in rows[0]] == [row["steps"] for row in rows[1]]
+    assert len(rows[0]) > 1
 
 
 def test_one_process_is_left_alone() -> None:

@@ -147,6 +147,25 @@ def test_rows_after_the_checkpoint_are_written_once(
     assert [r["iteration"] for r in read_rows(tmp_path / "x/log.jsonl")] == [1, 2, 3, 4, 5, 6]
 
 
+def test_runs_from_before_an_option_existed_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were as with its default."""
+    options, algorithm = RUNS["cloning"]
+    algorithm = replace(algorithm, dropout=0.0)
+    with monkeypatch.context() as patch:
+        stop_after(2, patch)
+        checkpoint = train(config(tmp_path, **options), algorithm).checkpoint
+    state = json.loads((checkpoint / "state.json").read_text())
+    del state["train_config"]["processes"], state["train_config"]["shard_weights"]
+    del state["algorithm_config"]["dropout"]
+    (checkpoint / "state.json").write_text(json.dumps(state))
+    with pytest.raises(ValueError, match=r"dropout = 0\.0, asked for is 0\.1"):
+        train(config(tmp_path, resume=True, **options), replace(algorithm, dropout=0.1))
+    stop_after(3, monkeypatch)
+    assert train(config(tmp_path, resume=True, **options), algorithm).iteration == 3
+
+
 class Selective(Reinforce):
     """Keeps the better half of each rollout, and counts what it has seen."""
 

@@ -95,7 +95,8 @@ class MaximumLikelihood(Algorithm[MaximumLikelihoodConfig]):
         if config.dropout and not _dropout_layers(policy):
             raise ValueError(
                 f"dropout is {config.dropout}, but the {type(policy).__name__} has no dropout "
-                "layers; use 0"
+                "layers outside of attention (some models, such as BART and OPT, drop by a "
+                "function, which stays off); use 0"
             )
 
     def gradients(self, episodes: Sequence[Episode]) -> dict[str, float]:
@@ -127,7 +128,13 @@ class MaximumLikelihood(Algorithm[MaximumLikelihoodConfig]):
 
 
 def _dropout_layers(policy: Policy) -> list[nn.Dropout]:
-    return [module for module in policy.modules() if isinstance(module, nn.Dropout)]
+    """Those outside of attention, whose own is not called where attention is one operation."""
+    return [
+        module
+        for name, module in policy.named_modules()
+        if isinstance(module, nn.Dropout)
+        and name.rpartition(".")[2] not in ("attn_dropout", "attention_dropout")
+    ]
 
 
 @contextmanager

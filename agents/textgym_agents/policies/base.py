@@ -213,7 +213,11 @@ class Policy(nn.Module, ABC):
         """Forget what acting keeps between calls, if anything, as after a change of weights."""
 
     def in_one_pass(self) -> None:
-        """Have every `evaluate` run each layer once, whatever padding that takes."""
+        """Have every `evaluate` run each layer once, whatever padding that takes.
+
+        It is also to give gradients to the same weights whatever the episodes, as most models do,
+        but not those that send tokens to experts.
+        """
 
     @abstractmethod
     def act(

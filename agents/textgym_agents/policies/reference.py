@@ -49,7 +49,9 @@ def own_tensors(module: nn.Module, besides: nn.Module) -> dict[str, Tensor]:
         Tensors by their names in ``module.state_dict()``, one of several tied ones; empty for
         the reference of a LoRA policy but for its value head.
     """
-    other = besides.state_dict()  # Kept, so that no tensor of the module's takes its memory.
+    # One of sharded weights leaves out itself what is in common. The other state is kept, so that
+    # no tensor of the module's takes its memory.
+    other = {} if hasattr(module, "common") else besides.state_dict()
     seen = {tensor.data_ptr() for tensor in other.values()}
     own: dict[str, Tensor] = {}
     for name, tensor in module.state_dict().items():

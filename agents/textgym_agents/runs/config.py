@@ -85,8 +85,10 @@ class TrainConfig:
     # Let each of several processes keep a share of the weights, of their gradients and of Adam's
     # moments (PyTorch's fully_shard), whether shard_optimizer is on or not. Off: a pass has less to
     # exchange. On: all of it takes as much less memory as there are processes, but that layers are
-    # whole while they compute, embeddings and heads while an update does, and all weights during a
-    # rollout, an evaluation and a checkpoint. Not for trpo and nlpo.
+    # whole while they compute (in bf16 until the backward pass is over, unless they are computed
+    # again by gradient_checkpointing), embeddings and heads while an update does, and all weights
+    # during a rollout, an evaluation and a checkpoint (twice where a reference begins or is saved).
+    # Not for trpo and nlpo.
     shard_weights: bool = False
 
     # Torch's CPU threads; 0 leaves them. More than there are free cores slows down a lot.

@@ -98,8 +98,9 @@ class Run:
         if self._saved is None or self._saved[0] != self.iteration:
             self.processes.check_equal(self.learner.policy)
             self.processes.gather_state(self.learner.optimizer)
+            learned = self.processes.for_first(self.learner.state())
             policy = self.processes.whole(self.learner.policy)
-            self._saved = (self.iteration, self._write(policy, self.learner.state()))
+            self._saved = (self.iteration, self._write(policy, learned))
         return self._saved[1]
 
     def _write(self, policy: Policy, learned: dict[str, Tensor]) -> Path:
@@ -166,8 +167,10 @@ class Run:
                 {"algorithm": self.name, **plain(self.algorithm), **self._asked()},
                 {
                     "algorithm": state.algorithm,
+                    **plain(type(self.algorithm)()),  # Fields that are newer than the run.
                     **state.algorithm_config,
                     "processes": 1,
+                    "shard_weights": False,
                     **state.train_config,
                 },
             )
