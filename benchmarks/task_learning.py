@@ -46,7 +46,7 @@ NUM_ENVS = {"Dialogue-v0": 96}
 GROUPS = {"learning_rate": 4e-4, "group_size": 16}
 GENTLE = {"learning_rate": 1e-4, "group_size": 8}
 SETTINGS = {"Dialogue-v0": GENTLE, "Arithmetic-v0": GENTLE}
-"""Where `GROUPS` do harm: few tokens of a text decide, so that the gradient is mostly noise."""
+"""Where `GROUPS` lower the score, or leave it where it was."""
 REWARDS = {"REINFORCE": None, "random reward": "random"}
 SHARES = {"REINFORCE": 1.0, "random reward": 0.25}
 """Of the tokens."""

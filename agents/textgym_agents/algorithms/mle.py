@@ -92,7 +92,8 @@ class MaximumLikelihood(Algorithm[MaximumLikelihoodConfig]):
 
     def __init__(self, policy: Policy, config: MaximumLikelihoodConfig) -> None:
         super().__init__(policy, config)
-        if config.dropout and not _dropout_layers(policy):
+        self._dropout_layers = _dropout_layers(policy) if config.dropout else []
+        if config.dropout and not self._dropout_layers:
             raise ValueError(
                 f"dropout is {config.dropout}, but the {type(policy).__name__} has no dropout "
                 "layers outside of attention (some models, such as BART and OPT, drop by a "
@@ -109,7 +110,7 @@ class MaximumLikelihood(Algorithm[MaximumLikelihoodConfig]):
         loss_sum = entropy_sum = 0.0
         self.optimizer.zero_grad(set_to_none=True)
         for indices in passes(episodes, self.config.max_tokens_per_pass):
-            with _dropping(self.policy, self.config.dropout):
+            with self._dropping():
                 evaluation = self.policy.evaluate([episodes[i] for i in indices])
                 loss = negative_log_likelihood(evaluation.log_probs, num_steps)
                 torch.autograd.backward(loss)
@@ -126,6 +127,22 @@ class MaximumLikelihood(Algorithm[MaximumLikelihoodConfig]):
         config = self.config
         return config.learning_rate * scheduled(config.schedule, progress, config.warmup)
 
+    @contextmanager
+    def _dropping(self) -> Iterator[None]:
+        """Have dropout layers, which are off otherwise, drop a share of their inputs."""
+        layers = self._dropout_layers
+        before = [(layer.p, layer.training) for layer in layers]
+        if layers:
+            self.policy.clear_cache()  # What acting computed, it computed without.
+        try:
+            for layer in layers:
+                layer.p = self.config.dropout
+                layer.train()
+            yield
+        finally:
+            for layer, (layer.p, training) in zip(layers, before, strict=True):
+                layer.train(training)
+
 
 def _dropout_layers(policy: Policy) -> list[nn.Dropout]:
     """Those outside of attention, whose own is not called where attention is one operation."""
@@ -135,22 +152,3 @@ def _dropout_layers(policy: Policy) -> list[nn.Dropout]:
         if isinstance(module, nn.Dropout)
         and name.rpartition(".")[2] not in ("attn_dropout", "attention_dropout")
     ]
-
-
-@contextmanager
-def _dropping(policy: Policy, share: float) -> Iterator[None]:
-    """Have the policy's dropout layers, which are off otherwise, drop a share of their inputs."""
-    if not share:
-        yield
-        return
-    policy.clear_cache()  # What acting computed, it computed without.
-    layers = _dropout_layers(policy)
-    before = [(layer.p, layer.training) for layer in layers]
-    try:
-        for layer in layers:
-            layer.p = share
-            layer.train()
-        yield
-    finally:
-        for layer, (layer.p, training) in zip(layers, before, strict=True):
-            layer.train(training)
