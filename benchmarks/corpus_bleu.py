@@ -1,9 +1,9 @@
 """Corpus BLEU by sacreBLEU, with bootstrap intervals that pair the systems sentence by sentence.
 
 Koehn (2004), "Statistical significance tests for machine translation evaluation": test sets of the
-same size are drawn from the test set with replacement, the same ones for every system. Of a system
-that was trained from several seeds, the seeds are drawn with replacement as well, so that its
-interval holds what a further training would give.
+same size are drawn from the test set with replacement, the same ones for every system. The seeds
+that the systems were trained from are drawn with replacement as well, the same ones for every
+system, so that an interval holds what a further training would give.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class Bootstrap:
     """Systems on one test set, and their scores on test sets drawn from it.
 
     Args:
-        systems: For each its `statistics` by seed, ``[S, n, 10]``, of the same n sentences.
+        systems: For each its `statistics` by seed, ``[S, n, 10]``, of the same S seeds and n
+            sentences.
         samples: Test sets to draw.
         seed: Of the draws.
     """
@@ -83,16 +84,16 @@ class Bootstrap:
         self, systems: Mapping[str, NDArray[np.int64]], samples: int = 1000, seed: int = 0
     ) -> None:
         generator = np.random.default_rng(seed)
-        (size,) = {stats.shape[1] for stats in systems.values()}
+        ((count, size),) = {stats.shape[:2] for stats in systems.values()}
         drawn = generator.multinomial(size, np.full(size, 1 / size), size=samples)
         self.seeds = {
             name: [bleu(seed.sum(axis=0)) for seed in stats] for name, stats in systems.items()
         }
         self.means = {name: float(np.mean(scores)) for name, scores in self.seeds.items()}
+        picked = generator.integers(count, size=(count, samples))
         self._samples: dict[str, NDArray[np.float64]] = {}
         for name, stats in systems.items():
             scores = np.array([[bleu(row) for row in drawn @ seed] for seed in stats])
-            picked = generator.integers(len(stats), size=(len(stats), samples))
             self._samples[name] = np.take_along_axis(scores, picked, axis=0).mean(axis=0)
 
     def interval(self, name: str) -> Interval:

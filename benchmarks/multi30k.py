@@ -2,23 +2,25 @@
 
     python benchmarks/multi30k.py --data ../shared/data/task_multi30k_en_de.jsonl.gz --jobs 2
     python benchmarks/multi30k.py --device cuda --layers 6 --heads 8 --width 512 --batch 256 \
-        --num-envs 512 --steps 20000000 --threads 4 --jobs 2 --runs runs/multi30k_large
+        --num-envs 512 --steps 20000000 --jobs 2 --runs runs/multi30k_large
 
 The data are JSON lines with the fields split, en and de, gzipped or not; they are no part of this
-package. The defaults are made for two hours on two cores. What is done:
+package. With the defaults a seed takes an hour on one core. A byte-level BPE is trained on the
+training split; then, with each seed:
 
-1. A byte-level BPE on the training split.
-2. A decoder from scratch, by maximum likelihood at falling step sizes, each until the loss of the
+1. A decoder from scratch, by maximum likelihood at falling step sizes, each until the loss of the
    validation split has not fallen for so many intervals; the best checkpoint is the *start*. While
    a policy acts and evaluates, its dropout is off, or its log-probabilities would not be those of
    the rollout; what keeps it from overfitting is early stopping, weight decay and its size.
-3. From the start, with several seeds each: REINFORCE with leave-one-out baselines on sentence BLEU;
-   the same on a random reward; REINFORCE on a constant reward, without a baseline, since any
-   baseline would leave nothing of it; and further maximum likelihood for at least as many seconds
-   as REINFORCE took, the best of its checkpoints by the loss of the validation split.
-4. Corpus BLEU of test 2016 by sacreBLEU: greedy and sampled, with intervals from the same bootstrap
-   samples for all. The start is also sampled at the temperature that is best on the validation
-   split, since colder samples of a likelihood model score higher for nothing.
+2. From the start: REINFORCE with leave-one-out baselines on sentence BLEU; the same on a random
+   reward; REINFORCE on a constant reward, without a baseline, since any baseline would leave
+   nothing of it; and further maximum likelihood for at least as many seconds as REINFORCE took, the
+   best of its checkpoints by the loss of the validation split.
+3. Corpus BLEU of test 2016 by sacreBLEU, greedy and sampled. Its intervals over the seeds say what
+   another training would give on these sentences; those of differences, from a bootstrap that pairs
+   sentences and seeds, what another test set would as well. The start is also sampled at the
+   temperature that is best on the validation split, since colder samples of a likelihood model
+   score higher for nothing.
 
 What was cut off goes on where it was, and what is finished is not repeated.
 """
@@ -31,7 +33,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
@@ -41,7 +43,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
-from corpus_bleu import Bootstrap, bleu, length_ratio, signature, statistics
+from corpus_bleu import Bootstrap, Interval, bleu, length_ratio, signature, statistics
 from multi30k_setting import (
     Settings,
     check_same,
@@ -56,6 +58,7 @@ from task_learning import seconds_of
 
 from textgym_agents.algorithms import AlgorithmConfig, MaximumLikelihoodConfig, ReinforceConfig
 from textgym_agents.checkpoint import CHECKPOINTS, LATEST, load_checkpoint_policy
+from textgym_agents.evaluate import Estimate
 from textgym_agents.loggers import read_rows
 from textgym_agents.policies import Policy, Sampling
 from textgym_agents.runs.atomic import replacing, write_json
@@ -66,6 +69,7 @@ RATES = (2e-3, 5e-4, 1e-4)
 """Step sizes of maximum likelihood, one after another; further likelihood has the last."""
 WEIGHT_DECAY = 0.1
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
+START = "likelihood (start)"
 GRADIENT, LIKELIHOOD = "policy gradient", "further likelihood"
 REWARDS: dict[str, Any] = {
     GRADIENT: {"bleu": 1.0},
@@ -95,6 +99,7 @@ def run(settings: Settings, folder: Path, algorithm: AlgorithmConfig, **options:
         keep_checkpoints=1,
         tensorboard=False,
         progress=False,
+        threads=1,
         **options,
     )
     result = train(config, algorithm)
@@ -115,8 +120,7 @@ def fit(
     rate: float,
     init: Path | None,
     *,
-    seed: int = 0,
-    threads: int = 1,
+    seed: int,
     seconds: float | None = None,
 ) -> Path:
     """Maximum likelihood in intervals; the best checkpoint by the loss of the validation split.
@@ -138,7 +142,6 @@ def fit(
             seed=seed,
             init=init,
             policy=settings.policy,
-            threads=threads,
         )
         policy = load_checkpoint_policy(checkpoint, settings.device)
         losses.append(validation_loss(settings, policy))
@@ -159,16 +162,16 @@ def enough(
     return since >= settings.patience or len(losses) >= settings.max_intervals
 
 
-def stages(settings: Settings) -> list[Path]:
-    """The folders of the likelihood runs before the start, one a step size."""
-    return [settings.runs / f"likelihood-{number}" for number in range(len(RATES))]
+def stages(settings: Settings, seed: int) -> list[Path]:
+    """The folders of the likelihood runs before a start, one a step size."""
+    return [settings.folder(f"likelihood-{number}", seed) for number in range(len(RATES))]
 
 
-def likelihood(settings: Settings, threads: int) -> Path:
-    """The start: the best checkpoint of all step sizes, each from the best one before."""
+def likelihood(settings: Settings, seed: int) -> Path:
+    """The start of a seed: the best of all step sizes, each from the best one before."""
     best, least = None, float("inf")
-    for folder, rate in zip(stages(settings), RATES, strict=True):
-        checkpoint = fit(settings, folder, rate, best, threads=threads)
+    for folder, rate in zip(stages(settings, seed), RATES, strict=True):
+        checkpoint = fit(settings, folder, rate, best, seed=seed)
         if min(losses_of(folder)) < least:
             best, least = checkpoint, min(losses_of(folder))
     assert best is not None
@@ -187,12 +190,13 @@ def translate(settings: Settings, policy: Policy, folders: Sequence[Path]) -> di
     }
 
 
-def study_start(settings: Settings, checkpoint: Path) -> dict[str, Any]:
-    """The start's translations, and those at the temperature best on the validation split."""
-    path = settings.runs / "start.json"
+def study_start(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """A start's translations, and those at the temperature best on the validation split."""
+    path = settings.folder("start", seed) / "translations.json"
     if not path.is_file():
+        path.parent.mkdir(exist_ok=True)
         policy = load_checkpoint_policy(checkpoint, settings.device)
-        found = translate(settings, policy, stages(settings))
+        found = translate(settings, policy, stages(settings, seed))
         answers = references(settings, "validation")
         scores = {}
         for temperature in TEMPERATURES:
@@ -207,7 +211,7 @@ def study_start(settings: Settings, checkpoint: Path) -> dict[str, Any]:
 
 
 def study(settings: Settings, arm: str, seed: int, start: Path) -> dict[str, Any]:
-    """Train one arm from the start with one seed, and translate."""
+    """Train one arm from the start of a seed, and translate."""
     folder = settings.folder(arm, seed)
     path = folder / "translations.json"
     if not path.is_file():
@@ -235,38 +239,38 @@ def reinforced(settings: Settings, arm: str, seed: int, start: Path) -> Path:
         num_envs=settings.num_envs,
         seed=1 + seed,
         init=start,
-        threads=1,
     )
 
 
-def rows_of(
-    start: dict[str, Any], arms: dict[str, list[dict[str, Any]]], answers: Sequence[str]
-) -> list[dict[str, Any]]:
+def rows_of(found: dict[str, list[dict[str, Any]]], answers: Sequence[str]) -> list[dict[str, Any]]:
     """The table: greedy and sampled BLEU, and the paired differences of greedy BLEU."""
 
-    def stats(found: Sequence[dict[str, Any]], how: str) -> Any:
-        return np.stack([statistics(one[how], answers) for one in found])
+    def stats(name: str, how: str) -> Any:
+        return np.stack([statistics(one[how], answers) for one in found[name]])
 
-    found = {"likelihood (start)": [start], **arms}
-    greedy = {name: stats(seeds, "greedy") for name, seeds in found.items()}
+    greedy = {name: stats(name, "greedy") for name in found}
     chosen = Bootstrap(greedy)
-    colder = f"start at temperature {start['temperature']}"
-    sampled = {name: stats(seeds, "sampled") for name, seeds in found.items()}
-    drawn = Bootstrap({**sampled, colder: stats([start], "colder")})
+    colder = (
+        f"start at temperature {', '.join(sorted({str(s['temperature']) for s in found[START]}))}"
+    )
+    drawn = Bootstrap(
+        {name: stats(name, "sampled") for name in found} | {colder: stats(START, "colder")}
+    )
     rows = []
     for name, seeds in found.items():
         before, after = (
             str(chosen.difference(a, b)) if a != b else ""
-            for a, b in ((name, "likelihood (start)"), (GRADIENT, name))
+            for a, b in ((name, START), (GRADIENT, name))
         )
         rows.append(
             {
                 "policy": name,
-                "BLEU, greedy": str(chosen.interval(name)),
+                "BLEU, greedy, over seeds": str(over_seeds(chosen.seeds[name])),
+                "over sentences and seeds": str(chosen.interval(name)),
                 "more than the start": before,
                 "policy gradient's lead": after,
                 "each seed": ", ".join(f"{score:.2f}" for score in chosen.seeds[name]),
-                "BLEU, sampled": str(drawn.interval(name)),
+                "BLEU, sampled, over seeds": str(over_seeds(drawn.seeds[name])),
                 "length / reference": f"{length_ratio(greedy[name]):.3f}",
                 "validation nats a token": f"{mean(one['loss'] for one in seeds):.3f}",
                 "seconds a run": f"{mean(one['seconds'] for one in seeds):.0f}",
@@ -274,8 +278,14 @@ def rows_of(
             }
         )
     row = dict.fromkeys(rows[0], "") | {"policy": colder}
-    rows.insert(1, row | {"BLEU, sampled": str(drawn.interval(colder))})
+    rows.insert(1, row | {"BLEU, sampled, over seeds": str(over_seeds(drawn.seeds[colder]))})
     return rows
+
+
+def over_seeds(scores: Sequence[float]) -> Interval:
+    """The mean over the seeds, with Student's interval."""
+    estimate = Estimate.of(scores)
+    return Interval(estimate.mean, estimate.low, estimate.high)
 
 
 def draw(settings: Settings, seeds: int, path: Path) -> None:
@@ -285,12 +295,14 @@ def draw(settings: Settings, seeds: int, path: Path) -> None:
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = FigureCanvasAgg(figure).figure.subplots(1, 2)
-    begun = 0
-    for folder, rate in zip(stages(settings), RATES, strict=True):
-        losses = losses_of(folder)
-        tokens = [(begun + i + 1) * settings.interval / 1e6 for i in range(len(losses))]
-        left.plot(tokens, losses, marker="o", markersize=3, label=f"step size {rate:g}")
-        begun += int(np.argmin(losses)) + 1
+    for seed in range(seeds):
+        begun = 0
+        for color, (folder, rate) in enumerate(zip(stages(settings, seed), RATES, strict=True)):
+            losses = losses_of(folder)
+            tokens = [(begun + i + 1) * settings.interval / 1e6 for i in range(len(losses))]
+            label = None if seed else f"step size {rate:g}"
+            left.plot(tokens, losses, f"C{color}", linewidth=1, label=label)
+            begun += int(np.argmin(losses)) + 1
     left.set(xlabel="million tokens", ylabel="nats a token, validation", title="maximum likelihood")
     for color, arm in enumerate(REWARDS):
         for seed in range(seeds):
@@ -328,9 +340,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--group-size", type=int, default=8, help="texts a prompt")
     parser.add_argument("--learning-rate", type=float, default=1e-4, help="of REINFORCE")
     parser.add_argument("--sentences", type=int, default=1014, help="at most, of a test set")
-    parser.add_argument("--seeds", type=int, default=5, help="of each arm after likelihood")
+    parser.add_argument("--seeds", type=int, default=5, help="each with a start of its own")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
-    parser.add_argument("--threads", type=int, default=2, help="cores of the first likelihood")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--runs", type=Path, default=Path("runs/multi30k"))
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the table")
@@ -346,27 +357,29 @@ def main() -> None:
     settings = Settings(**{name: value for name, value in vars(args).items() if name in names})
     check_same(settings)
     make_tokenizer(settings)
-    best = likelihood(settings, args.threads)
+    seeds = range(args.seeds)
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-        begun = {
-            (arm, seed): pool.submit(study, settings, arm, seed, best)
-            for arm in REWARDS
-            for seed in range(args.seeds)
-        }
-        start = pool.submit(study_start, settings, best).result()
-        for seed in range(args.seeds):
+        trained = [pool.submit(likelihood, settings, seed) for seed in seeds]
+        begun: dict[tuple[str, int], Future[dict[str, Any]]] = {}
+        for seed in seeds:
+            start = trained[seed].result()
+            begun[START, seed] = pool.submit(study_start, settings, seed, start)
+            for arm in REWARDS:
+                begun[arm, seed] = pool.submit(study, settings, arm, seed, start)
+        for seed in seeds:
             begun[GRADIENT, seed].result()
-            begun[LIKELIHOOD, seed] = pool.submit(study, settings, LIKELIHOOD, seed, best)
-        arms = {
-            arm: [begun[arm, seed].result() for seed in range(args.seeds)]
-            for arm in (*REWARDS, LIKELIHOOD)
+            start = trained[seed].result()
+            begun[LIKELIHOOD, seed] = pool.submit(study, settings, LIKELIHOOD, seed, start)
+        found = {
+            name: [begun[name, seed].result() for seed in seeds]
+            for name in (START, *REWARDS, LIKELIHOOD)
         }
-    rows = rows_of(start, arms, references(settings, "test"))
+    rows = rows_of(found, references(settings, "test"))
     command = f"python benchmarks/multi30k.py {' '.join(sys.argv[1:])}".rstrip()
     title = (
         f"Multi30k English-German, test 2016: a decoder of {args.layers} x {args.width} by "
-        f"likelihood, then {args.seeds} seeds of each arm for {args.steps:,} tokens; "
-        f"{signature()}; 95% intervals of the bootstrap"
+        f"likelihood, then each arm for {args.steps:,} tokens, with {args.seeds} seeds; "
+        f"{signature()}; 95% intervals"
     )
     publish("multi30k", title, command, rows, args.output)
     draw(settings, args.seeds, args.output / "multi30k.png")

@@ -522,8 +522,20 @@ def test_estimate_by_hand() -> None:
     estimate = Estimate.of([1.0, 2.0, 3.0, 6.0])
     assert (estimate.mean, estimate.count) == (3.0, 4)
     assert estimate.std == pytest.approx((14 / 3) ** 0.5)
-    assert estimate.high - estimate.mean == pytest.approx(1.96 * (14 / 3) ** 0.5 / 2)
+    assert estimate.high - estimate.mean == pytest.approx(3.1824 * (14 / 3) ** 0.5 / 2, rel=0.002)
     assert Estimate.of([2.0]) == Estimate(2.0, 0.0, 2.0, 2.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("count", "quantile"),
+    [(2, 12.7062), (3, 4.3027), (4, 3.1824), (5, 2.7764), (6, 2.5706), (11, 2.2281), (4001, 1.9605)],
+)
+def test_interval_of_few_values_is_students(count: int, quantile: float) -> None:
+    """Against the printed table of the t distribution."""
+    values = [float(i % 3) for i in range(count)]
+    estimate = Estimate.of(values)
+    standard_error = estimate.std / count**0.5
+    assert estimate.high - estimate.mean == pytest.approx(quantile * standard_error, rel=0.002)
 
 
 def test_log_that_was_cut_in_a_line_is_read_up_to_it(tmp_path: Path) -> None:

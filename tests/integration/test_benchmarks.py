@@ -142,7 +142,7 @@ def test_multi30k_runs_in_small_and_goes_on(tmp_path: Path) -> None:
     """A second call repeats nothing: it finds every run finished, and makes the same table."""
     sizes = "--vocab-size 400 --layers 1 --heads 1 --width 16 --batch 16 --interval 1000"
     lengths = "--patience 1 --max-intervals 1 --steps 1000 --num-envs 16 --group-size 4"
-    tests = "--sentences 16 --seeds 2 --jobs 1 --threads 1"
+    tests = "--sentences 16 --seeds 2 --jobs 1"
     small = (*f"{sizes} {lengths} {tests}".split(), "--data", str(MULTI30K))
     folders = ("--runs", str(tmp_path / "runs"), "--output", str(tmp_path))
     output = run("multi30k.py", *small, *folders)
@@ -159,7 +159,7 @@ def test_multi30k_runs_in_small_and_goes_on(tmp_path: Path) -> None:
     assert rows[-1]["seconds a run"] >= rows[2]["seconds a run"]
     assert (tmp_path / "multi30k.png").stat().st_size > 5000
     logs = {path: path.read_bytes() for path in tmp_path.rglob("log.jsonl")}
-    assert len(logs) == 3 + 4 * 2
+    assert len(logs) == (3 + 4) * 2
     again = run("multi30k.py", *small, *folders)
     assert again == output[output.index("# Multi30k") :]
     assert all(path.read_bytes() == log for path, log in logs.items())
@@ -186,7 +186,7 @@ def test_corpus_bleu_is_that_of_sacrebleu(monkeypatch: pytest.MonkeyPatch) -> No
         for keep in (0.9, 0.8)
     ]
     a, b = (corpus_bleu.statistics(texts, references) for texts in systems)
-    bootstrap = corpus_bleu.Bootstrap({"a": a[None], "b": b[None], "both": np.stack([a, b])})
+    bootstrap = corpus_bleu.Bootstrap({"a": a[None], "b": b[None]})
     metric = BLEU()
     test = PairedTest(
         [("a", systems[0]), ("b", systems[1])],
@@ -204,8 +204,10 @@ def test_corpus_bleu_is_that_of_sacrebleu(monkeypatch: pytest.MonkeyPatch) -> No
     assert gain.value == pytest.approx(bootstrap.means["a"] - bootstrap.means["b"])
     assert 0 < gain.low < gain.value < gain.high
     assert bootstrap.difference("a", "a").high == 0.0
-    both = bootstrap.interval("both")
+    seeds = corpus_bleu.Bootstrap({"both": np.stack([a, b]), "worse": np.stack([b, b])})
+    both, gain = seeds.interval("both"), seeds.difference("both", "worse")
     assert both.low < bootstrap.means["b"] < both.value < bootstrap.means["a"] < both.high
+    assert gain.low == 0.0 < gain.value < gain.high  # In a quarter of the samples both seeds are b.
     assert corpus_bleu.length_ratio(np.stack([a, b])) == pytest.approx(
         (a + b)[:, -2].sum() / (a + b)[:, -1].sum()
     )
