@@ -57,6 +57,21 @@ def test_filters_equal_those_of_transformers(sampling: Sampling) -> None:
     torch.testing.assert_close(process_logits(logits, sampling), expected.log_softmax(-1))
 
 
+@pytest.mark.parametrize("spread", [[9.0] * 6, [0.5] * 6, [9.0, 0.1, 4.0, 3.0, 9.0, 2.0]], ids=str)
+def test_nuclei_of_all_sizes_in_a_large_vocabulary(spread: list[float]) -> None:
+    """Of two actions to nearly all, alone and side by side, with actions that are not legal."""
+    logits = normal(6, 3000) * torch.tensor(spread)[:, None]
+    logits[:, ::7] = float("-inf")
+    expected = TopPLogitsWarper(0.9)(None, logits)
+    sizes = torch.isfinite(expected).sum(dim=-1)
+    assert (sizes > 128).tolist() == [width < 3.5 for width in spread]
+    torch.testing.assert_close(
+        process_logits(logits, Sampling(top_p=0.9)), expected.log_softmax(-1)
+    )
+    fewer = process_logits(logits, Sampling(top_p=0.9), kept=sizes)
+    torch.testing.assert_close(fewer, expected.log_softmax(-1))
+
+
 @pytest.mark.parametrize("sampling", CONFIGS + EPSILONS, ids=str)
 def test_masked_actions_have_no_probability_and_the_rest_sums_to_one(sampling: Sampling) -> None:
     mask = torch.arange(20) % 3 == 1

@@ -528,7 +528,15 @@ def test_estimate_by_hand() -> None:
 
 @pytest.mark.parametrize(
     ("count", "quantile"),
-    [(2, 12.7062), (3, 4.3027), (4, 3.1824), (5, 2.7764), (6, 2.5706), (11, 2.2281), (4001, 1.9605)],
+    [
+        (2, 12.7062),
+        (3, 4.3027),
+        (4, 3.1824),
+        (5, 2.7764),
+        (6, 2.5706),
+        (11, 2.2281),
+        (4001, 1.9605),
+    ],
 )
 def test_interval_of_few_values_is_students(count: int, quantile: float) -> None:
     """Against the printed table of the t distribution."""

@@ -17,6 +17,9 @@ _NEVER = float("-inf")
 _TINY = 2e-6
 """An action that adds less to the log-probability of the uniform share counts as filtered away."""
 
+_FIRST = 128
+"""Actions that a nucleus is looked for among first; a language model's mostly has far fewer."""
+
 _EDGE = 1e-4
 """Probabilities and logits this close to a filter's bound may lie on its other side next time."""
 
@@ -189,16 +192,37 @@ def _mixed(log_probs: Tensor, epsilon: float, share: Tensor, mask: Tensor | None
 
 
 def _outside_nucleus(logits: Tensor, top_p: float, kept: Tensor | None) -> Tensor:
-    """True for actions before which, in falling order, ``top_p`` is already reached."""
-    ordered, order = logits.sort(dim=-1, descending=True)
-    probabilities = ordered.softmax(dim=-1)
-    before = probabilities.cumsum(dim=-1) - probabilities
+    """True for actions before which, in falling order, ``top_p`` is already reached.
+
+    The most probable actions are tried first, since most nuclei are small, and to sort a large
+    vocabulary takes longer than all else of a draw.
+    """
+    total = logits.logsumexp(dim=-1, keepdim=True)
+    outside, reached = _after_the_first(_FIRST, logits, total, top_p, kept)
+    if not bool(reached.all()):
+        rest = ~reached
+        of_rest = None if kept is None else kept[rest]
+        size = logits.shape[-1]
+        outside[rest], _ = _after_the_first(size, logits[rest], total[rest], top_p, of_rest)
+    return outside
+
+
+def _after_the_first(
+    count: int, logits: Tensor, total: Tensor, top_p: float, kept: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """`_outside_nucleus`, if the most probable ``count`` actions reach ``top_p``: bool ``[M]``."""
+    size = logits.shape[-1]
+    largest, order = logits.topk(min(count, size), dim=-1)
+    probabilities = (largest - total).exp()
+    reached = probabilities.cumsum(dim=-1)
+    before = reached - probabilities
     before[..., 0] = 0.0
     outside = before >= top_p
     if kept is not None:
-        rank = torch.arange(logits.shape[-1], device=logits.device)
+        rank = torch.arange(outside.shape[-1], device=logits.device)
         outside = torch.where((before - top_p).abs() < _EDGE, rank >= kept[..., None], outside)
-    return torch.zeros_like(outside).scatter(-1, order, outside)
+    everywhere = torch.ones_like(logits, dtype=torch.bool).scatter_(-1, order, outside)
+    return everywhere, (reached[..., -1] >= top_p + _EDGE) | (count >= size)
 
 
 def _improbable(logits: Tensor, min_p: float, kept: Tensor | None) -> Tensor:
