@@ -81,8 +81,9 @@ def held_out(
     temperature: float = 1.0,
     greedy: bool = False,
     best_of: int = 1,
+    seed: int = 1,
 ) -> EvaluationResult:
-    """Score answers to validation prompts; the same prompts for every policy."""
+    """Score answers to validation prompts; those of a seed are the same for every policy."""
     policy.sampling = Sampling(temperature=temperature)
     options = {"level": level, "split": "validation", "mask_in_info": False}
     envs = gym.make_vec(env_id, num_envs=64, **options)
@@ -90,7 +91,7 @@ def held_out(
         envs,
         policy,
         num_episodes=budget.held_out,
-        seed=1,
+        seed=seed,
         deterministic=greedy,
         best_of=best_of,
     )

@@ -3,21 +3,24 @@
     python benchmarks/learning_curves.py --env Story-v0 --jobs 2
 
 Each algorithm learns the task, at one level, from the environment's reward, for the same number of
-tokens. Their held-out scores (sampled, the same validation prompts for all) are compared as they
-are then, and their scores on training prompts at the time when the fastest had finished. Beside
-them: maximum likelihood on the experts' answers for the same number of tokens, REINFORCE on a
-random reward, the untrained model, the start at lower temperatures, since sampling colder raises a
-likelihood model's score for nothing, and the best of several of its samples by the reward, which
-is what can be had without learning where the reward may be asked at decoding. A run that was cut
-off goes on where it was, and a finished one is not repeated.
+tokens. Their held-out scores (sampled, on validation prompts that are the same for all that has the
+same seed) are compared as they are then, and their scores on training prompts at the time when the
+fastest had finished. Beside them: maximum likelihood on the experts' answers for the same number of
+tokens, REINFORCE on a random reward, the start on the prompts of each seed, the start at lower
+temperatures, since sampling colder raises a likelihood model's score for nothing, and the best of
+several of its samples by the reward, which is what can be had without learning where the reward may
+be asked at decoding. Intervals are over the seeds. A run that was cut off goes on where it was, and
+a finished one is not repeated.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -46,11 +49,18 @@ from textgym_agents.algorithms import (
 from textgym_agents.checkpoint import CHECKPOINTS, LATEST, load_checkpoint_policy
 from textgym_agents.evaluate import Estimate
 from textgym_agents.loggers import read_rows
+from textgym_agents.policies import Policy
 from textgym_agents.policies.construction import PolicyConfig
+from textgym_agents.runs.atomic import write_json
 from textgym_agents.train import TrainConfig, train
 
 RATE = 4e-4
 """The step size of algorithms that take one step a batch."""
+GROUP = 4
+"""Texts a prompt: larger groups leave too few prompts in a batch."""
+BEST_OF = 4
+"""Tries from which the reward chooses, of the control that does not learn."""
+START = "bundled model"
 RATES = {"Dialogue-v0": 1e-4, "Arithmetic-v0": 1e-4}
 """Where another one is better."""
 NO_CURVE = ("likelihood", "random reward")
@@ -60,7 +70,7 @@ NO_CURVE = ("likelihood", "random reward")
 def algorithms(rate: float) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
     """What is compared: configurations, and arguments of their environments."""
     linear: dict[str, Any] = {"learning_rate": rate, "schedule": "linear"}
-    groups: dict[str, Any] = {"learning_rate": rate, "group_size": 16}
+    groups: dict[str, Any] = {"learning_rate": rate, "group_size": GROUP}
     clipped = linear | {"learning_rate": rate / 2, "num_epochs": 2, "num_minibatches": 2}
     reinforce = ReinforceConfig(schedule="linear", baseline="leave_one_out", **groups)
     trpo = TRPOConfig(
@@ -133,11 +143,30 @@ def learn(where: Where, name: str, steps: int, num_envs: int, seed: int, folder:
 
 
 def scored(where: Where, name: str, budget: Budget, seed: int, folder: Path) -> float:
-    """The held-out score after learning."""
-    checkpoint = learn(where, name, budget.steps, budget.num_envs, seed, folder)
-    policy = load_checkpoint_policy(checkpoint)
-    result = held_out(policy, budget, env_id=where.id, level=where.level)
+    """The held-out score after learning; kept beside the run."""
+    path = folder / f"score-{budget.held_out}.json"
+    if not path.is_file():
+        checkpoint = learn(where, name, budget.steps, budget.num_envs, seed, folder)
+        policy = load_checkpoint_policy(checkpoint)
+        write_json(path, {"score": score(where, policy, budget, seed)})
+    return float(json.loads(path.read_text("utf-8"))["score"])
+
+
+def score(where: Where, policy: Policy, budget: Budget, seed: int, **how: Any) -> float:
+    """The mean held-out score on the prompts of a seed."""
+    result = held_out(policy, budget, env_id=where.id, level=where.level, seed=seed, **how)
     return result.scores["score"].mean
+
+
+def controls(where: Where) -> dict[str, dict[str, Any]]:
+    """The start, as it is, colder, and as the reward would choose among its samples."""
+    colder = {f"{START}, temperature {t}": {"temperature": t} for t in TEMPERATURES}
+    return {START: {}, **colder, f"{START}, best of {BEST_OF}": {"best_of": BEST_OF}}
+
+
+def start_scored(where: Where, budget: Budget, seed: int, how: dict[str, Any]) -> float:
+    """The held-out score of the start."""
+    return score(where, bundled(where.id), budget, seed, **how)
 
 
 def curve(folder: Path) -> list[tuple[float, float]]:
@@ -177,32 +206,28 @@ def draw(curves: dict[str, list[list[tuple[float, float]]]], path: Path) -> None
     temporary.replace(path)
 
 
-def row(
-    name: str, estimate: Estimate, of: str, each: str = "", seconds: str = "", timed: str = ""
-) -> dict[str, Any]:
+def row(name: str, scores: Sequence[float], start: Sequence[float]) -> dict[str, Any]:
+    """What is known of a policy from its scores and those of the start, one a seed."""
+    more = Estimate.of([after - before for after, before in zip(scores, start, strict=True)])
     return {
         "policy": name,
-        "held-out score, sampled": f"{estimate.mean:.3f}",
-        "95% interval": f"{estimate.low:.3f} to {estimate.high:.3f}",
-        "over": f"{estimate.count} {of}",
-        "each seed": each,
-        "seconds a run": seconds,
-        "training score at equal seconds": timed,
+        "held-out score, sampled": interval(Estimate.of(scores)),
+        "more than the start": "" if name == START else interval(more),
+        "apart": ""
+        if name == START
+        else "above"
+        if more.low > 0
+        else "below"
+        if more.high < 0
+        else "no",
+        "each seed": ", ".join(f"{score:.3f}" for score in scores),
+        "seconds a run": "",
+        "training score at equal seconds": "",
     }
 
 
-def controls(where: Where, budget: Budget) -> list[dict[str, Any]]:
-    """The start, as it is, colder, and as the reward would choose among its samples."""
-    start, rows = bundled(where.id), []
-    place: dict[str, Any] = {"env_id": where.id, "level": where.level}
-    for temperature in (1.0, *TEMPERATURES):
-        name = "bundled model" if temperature == 1 else f"bundled model, temperature {temperature}"
-        result = held_out(start, budget, temperature=temperature, **place)
-        rows.append(row(name, result.scores["score"], "prompts"))
-    for count in (4, 16):
-        result = held_out(start, budget, best_of=count, **place)
-        rows.append(row(f"bundled model, best of {count}", result.scores["score"], "prompts"))
-    return rows
+def interval(estimate: Estimate) -> str:
+    return f"{estimate.mean:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
 def main() -> None:
@@ -212,7 +237,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=60_000, help="tokens a run")
     parser.add_argument("--num-envs", type=int, default=64)
-    parser.add_argument("--episodes", type=int, default=512, help="held-out prompts")
+    parser.add_argument("--episodes", type=int, default=1024, help="held-out prompts of a seed")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
     parser.add_argument("--only", nargs="*", default=list(ALGORITHMS), choices=ALGORITHMS)
     parser.add_argument("--runs", type=Path, default=Path("runs/learning_curves"))
@@ -228,28 +253,37 @@ def main() -> None:
         for name in args.only
     }
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-        pending = {
+        asked = {
+            (name, seed): pool.submit(start_scored, where, budget, seed, how)
+            for name, how in controls(where).items()
+            for seed in range(args.seeds)
+        } | {
             (name, seed): pool.submit(scored, where, name, budget, seed, folders[name][seed])
             for seed in range(args.seeds)
             for name in args.only
         }
-        rows = controls(where, budget)
-        means = {key: future.result() for key, future in pending.items()}
+        means = {key: future.result() for key, future in asked.items()}
+    scores = {
+        name: [means[name, seed] for seed in range(args.seeds)]
+        for name in dict.fromkeys(name for name, _ in means)
+    }
+    rows = {name: row(name, found, scores[START]) for name, found in scores.items()}
     curves = {name: [curve(folder) for folder in folders[name]] for name in args.only}
     times = {name: mean(points[-1][0] for points in curves[name]) for name in args.only}
     fastest = min((times[name] for name in args.only if name not in NO_CURVE), default=0.0)
     for name in args.only:
-        scores = [means[name, seed] for seed in range(args.seeds)]
-        each = ", ".join(f"{score:.3f}" for score in scores)
-        timed = mean(at(points, fastest) for points in curves[name])
-        own = "" if name in NO_CURVE else f"{timed:.3f}"
-        rows.append(row(name, Estimate.of(scores), "seeds", each, f"{times[name]:.0f}", own))
+        rows[name]["seconds a run"] = f"{times[name]:.0f}"
+        if name not in NO_CURVE:
+            timed = mean(at(points, fastest) for points in curves[name])
+            rows[name]["training score at equal seconds"] = f"{timed:.3f}"
     command = f"python benchmarks/learning_curves.py {shlex.join(sys.argv[1:])}".rstrip()
     title = (
         f"Algorithms on {args.env}, level {args.level}, from the bundled model, {args.steps:,} "
-        f"tokens a run in batches of {args.num_envs} texts, step size {RATES.get(args.env, RATE):g}"
+        f"tokens a run in batches of {args.num_envs} texts, groups of {GROUP}, step size "
+        f"{RATES.get(args.env, RATE):g}, {args.seeds} seeds of {args.episodes:,} held-out prompts, "
+        "95% intervals over the seeds"
     )
-    publish(where.table, title, command, rows, args.output)
+    publish(where.table, title, command, list(rows.values()), args.output)
     drawn = {name: points for name, points in curves.items() if name not in NO_CURVE}
     draw(drawn, args.output / f"{where.table}.png")
 

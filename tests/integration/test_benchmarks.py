@@ -85,7 +85,7 @@ def test_demo_runs_in_small(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_learning_curves_run_in_small_and_go_on(tmp_path: Path) -> None:
-    """A second call repeats no run: it finds the same checkpoints and scores them again."""
+    """A second call repeats no run: it finds the scores."""
     small = ("--seeds", "1", "--steps", "1500", "--num-envs", "32", "--episodes", "32")
     folders = ("--jobs", "1", "--runs", str(tmp_path / "runs"), "--output", str(tmp_path))
     output = run("learning_curves.py", *small, *folders)
