@@ -5,13 +5,21 @@ from __future__ import annotations
 import math
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 
-from textgym_agents.algorithms import PPO, PPOConfig, Reinforce, ReinforceConfig
+from textgym_agents.algorithms import (
+    PPO,
+    TRPO,
+    PPOConfig,
+    Reinforce,
+    ReinforceConfig,
+    TRPOConfig,
+)
 from textgym_agents.algorithms.entropy import EntropyCoefficient
 from textgym_agents.policies import MLPPolicy
 from textgym_agents.rollout import collect
@@ -101,11 +109,24 @@ HELD_BY_PPO = PPOConfig(
 )
 
 
-def make(policy: MLPPolicy, config: ReinforceConfig | PPOConfig) -> Reinforce | PPO:
-    return PPO(policy, config) if isinstance(config, PPOConfig) else Reinforce(policy, config)
+HELD_BY_TRPO = TRPOConfig(
+    target_kl=0.003,
+    entropy_coef=0.01,
+    target_entropy=0.7,
+    entropy_learning_rate=0.2,
+    episodes_per_env=4,
+    value_epochs=1,
+)
+LEARNED_BY = ["REINFORCE", "PPO", "TRPO"]
+LEARNERS = {ReinforceConfig: Reinforce, PPOConfig: PPO, TRPOConfig: TRPO}
+Config = ReinforceConfig | PPOConfig | TRPOConfig
 
 
-def entropies(config: ReinforceConfig | PPOConfig, updates: int = 200) -> list[float]:
+def make(policy: MLPPolicy, config: Config) -> Any:
+    return LEARNERS[type(config)](policy, config)  # type: ignore[arg-type]
+
+
+def entropies(config: Config, updates: int = 200) -> list[float]:
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     with closing(make_envs("textgym:textgym/Tiny-v0", 8, {})) as envs:
@@ -126,19 +147,15 @@ def entropies(config: ReinforceConfig | PPOConfig, updates: int = 200) -> list[f
     return [row["entropy"] for row in rows]
 
 
-@pytest.mark.parametrize("config", [HELD, HELD_BY_PPO], ids=["REINFORCE", "PPO"])
-def test_learners_hold_the_target_that_they_would_leave_without(
-    config: ReinforceConfig | PPOConfig,
-) -> None:
+@pytest.mark.parametrize("config", [HELD, HELD_BY_PPO, HELD_BY_TRPO], ids=LEARNED_BY)
+def test_learners_hold_the_target_that_they_would_leave_without(config: Config) -> None:
     held = np.mean(entropies(config)[-50:])
     assert held == pytest.approx(0.7, abs=0.07)
     assert np.mean(entropies(replace(config, target_entropy=None))[-50:]) < 0.45
 
 
-@pytest.mark.parametrize("config", [HELD, HELD_BY_PPO], ids=["REINFORCE", "PPO"])
-def test_the_learner_refuses_a_state_that_is_not_its_own(
-    config: ReinforceConfig | PPOConfig,
-) -> None:
+@pytest.mark.parametrize("config", [HELD, HELD_BY_PPO, HELD_BY_TRPO], ids=LEARNED_BY)
+def test_the_learner_refuses_a_state_that_is_not_its_own(config: Config) -> None:
     policy = MLPPolicy(gym.spaces.Discrete(2), gym.spaces.Discrete(2), hidden_sizes=(4,))
     learner = make(policy, config)
     learner.entropy_coef.update(0.2)

@@ -253,6 +253,60 @@ def test_values_are_fitted_to_the_returns() -> None:
     assert after < 0.5 * first
 
 
+def test_the_surrogate_has_the_entropy_as_well() -> None:
+    """Its gradient by autograd of the mean entropy; a step that it alone asks for raises it."""
+    policy, episodes = tiny("mlp")
+    gradients = []
+    for weight in (0.0, 0.3):
+        TRPO(policy, TRPOConfig(entropy_coef=weight)).gradients(episodes)
+        gradients.append(flat([p.grad for p in moved(policy) if p.grad is not None]))
+        policy.zero_grad()
+    mean = policy.evaluate(episodes).entropy.mean()
+    expected = flat(torch.autograd.grad(-0.3 * mean, moved(policy)))
+    assert_allclose(gradients[1] - gradients[0], expected, atol=1e-6)
+    learner = TRPO(policy, TRPOConfig(entropy_coef=1e4, value_epochs=0))
+    metrics = learner.update(episodes)
+    with torch.no_grad():
+        raised = float(policy.evaluate(episodes).entropy.mean()) - mean.item()
+    assert metrics["entropy"] == pytest.approx(mean.item(), rel=1e-5)
+    assert metrics["surrogate_gain"] == pytest.approx(1e4 * raised, rel=0.01)
+    assert raised > 0.01 and metrics["entropy_coef"] == 1e4
+
+
+def test_values_are_learned_in_units_of_the_returns_spread() -> None:
+    """Returns about 1,000 are out of a value's reach in an update, but for the unit."""
+    errors = {}
+    for normalize in (False, True):
+        policy, episodes = tiny("mlp")
+        for episode in episodes:
+            episode.rewards = episode.rewards + np.eye(episode.num_steps)[-1] * 1000.0
+        config = TRPOConfig(value_epochs=40, gae_lambda=1.0, normalize_values=normalize)
+        learner = TRPO(policy, config)
+        returns = np.concatenate([np.cumsum(e.rewards[::-1])[::-1] for e in episodes])
+        learner.update(episodes)
+        if normalize:
+            assert learner.scale.mean == pytest.approx(returns.mean())
+            assert learner.scale.std == pytest.approx(returns.std())
+        again = TRPO(policy, config)
+        again.load_state(learner.state())
+        with torch.no_grad():
+            values = policy.evaluate(episodes).values.double().numpy()
+        errors[normalize] = np.abs(again.scale.restore(values) - returns).mean()
+        for episode, known in zip(episodes, np.split(values, ends(episodes)), strict=True):
+            episode.values = known
+        targets = again._targets(episodes)
+        assert_allclose(targets.returns, returns)  # Whatever the values are, with lambda 1.
+        assert_allclose(targets.values, again.scale.restore(values))
+    assert errors[True] < 1.0 < 900 < errors[False]
+    with pytest.raises(ValueError, match="differ in scale"):
+        TRPO(policy, TRPOConfig()).load_state(learner.state())
+
+
+def ends(episodes: Sequence[Episode]) -> list[int]:
+    """Where each episode's steps end in the batch's, but for the last."""
+    return np.cumsum([episode.num_steps for episode in episodes])[:-1].tolist()  # type: ignore[no-any-return]
+
+
 def test_passes_of_the_batch_add_up_to_one() -> None:
     results = []
     for limit in (0, 7):

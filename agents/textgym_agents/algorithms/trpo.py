@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,16 +13,19 @@ from torch import Tensor
 
 from textgym_agents.algorithms.base import Algorithm, check_rewards
 from textgym_agents.algorithms.checks import require
+from textgym_agents.algorithms.entropy import EntropyCoefficient, check_entropy
 from textgym_agents.algorithms.minibatches import Split
 from textgym_agents.algorithms.trust_region import (
     assign,
     conjugate_gradient,
     fisher_vector_product,
     flat,
+    frozen,
 )
+from textgym_agents.algorithms.value_normalization import Floats, RunningScale
 from textgym_agents.distributed import own_share, sum_gradients, sum_shares
 from textgym_agents.losses import value_loss
-from textgym_agents.policies import Episode
+from textgym_agents.policies import Episode, Evaluation, Policy
 from textgym_agents.returns import explained_variance, generalized_advantages, normalized
 
 
@@ -88,6 +89,24 @@ class TRPOConfig:
     # their scale anyway; the mean it takes away is noise that the values left.
     normalize_advantages: bool = True
 
+    # Let the critic predict returns less their running mean, divided by their running deviation.
+    # Wanted where returns are far from the size of 1, or far from 0, as scores of texts are; the
+    # policy's values are in that unit.
+    normalize_values: bool = False
+
+    # Weight of the mean entropy a step (nats) in the surrogate, whose advantages have deviation 1
+    # as a rule. Lower: commits sooner, to a wrong action perhaps. Higher: explores longer.
+    entropy_coef: float = 0.0
+
+    # Mean entropy a step (nats) to hold: entropy_coef, which is then the first value, rises while
+    # the entropy is lower and falls while it is higher. Lower: ends closer to one action. Higher:
+    # explores on. None: the weight stays.
+    target_entropy: float | None = None
+
+    # Size of that adaptation: 0.1 changes the weight by a tenth a batch where the entropy is a nat
+    # off. Lower: slower and steadier. Higher: faster, until it swings.
+    entropy_learning_rate: float = 0.1
+
     # Complete episodes that each environment adds to a batch. Lower: more frequent, noisier steps.
     # Higher: fewer, more exact ones.
     episodes_per_env: int = 1
@@ -118,14 +137,19 @@ class TRPOConfig:
         for name in ("value_epochs", "steps_per_env", "max_tokens_per_pass"):
             require(name, getattr(self, name), least=0)
         require("group_size", self.group_size, least=1)
+        check_entropy(self.entropy_coef, self.target_entropy, self.entropy_learning_rate)
 
 
 @dataclass(frozen=True, slots=True)
 class _Targets:
-    """What a batch's steps are learned from, its episodes' steps one after another: ``[M]``."""
+    """What a batch's steps are learned from, its episodes' steps one after another: ``[M]``.
+
+    ``values``, of the policy that acted, and ``returns`` are in the environment's unit.
+    """
 
     advantages: Tensor
-    returns: Tensor
+    values: Floats
+    returns: Floats
     old_log_probs: Tensor
 
 
@@ -135,7 +159,7 @@ class TRPO(Algorithm[TRPOConfig]):
     With ratio = pi / pi_old and advantages A by GAE, each batch's step solves (section 4 with the
     penalty's place taken by a constraint on the mean KL)
 
-        maximise   L = mean over steps of ratio A
+        maximise   L = mean over steps of ratio A, and of entropy_coef H(pi)
         subject to mean over states of KL(pi_old || pi) <= target_kl
 
     approximately, as appendix C does: the direction ``s = (F + damping)^-1 g`` by conjugate
@@ -155,6 +179,25 @@ class TRPO(Algorithm[TRPOConfig]):
     set of possible actions jump, which the exact KL sees as infinite; steps then fail often.
     """
 
+    def __init__(self, policy: Policy, config: TRPOConfig) -> None:
+        super().__init__(policy, config)
+        self.entropy_coef = EntropyCoefficient(
+            config.entropy_coef, config.target_entropy, config.entropy_learning_rate
+        )
+        self.scale = RunningScale()
+
+    def state(self) -> dict[str, Tensor]:
+        """The entropy's weight and the returns' scale, as far as in use."""
+        scale = self.scale.state() if self.config.normalize_values else {}
+        return self.entropy_coef.state() | scale
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave; see `Algorithm.load_state`."""
+        self._check_state(tensors)
+        self.entropy_coef.load_state(tensors)
+        if self.config.normalize_values:
+            self.scale.load_state(tensors)
+
     def gradients(self, episodes: Sequence[Episode]) -> dict[str, float]:
         """Set ``grad`` to the gradient of minus the surrogate L at the present parameters.
 
@@ -166,9 +209,7 @@ class TRPO(Algorithm[TRPOConfig]):
         self.optimizer.zero_grad(set_to_none=True)
         for part in self._split(episodes).whole():
             evaluation = self.policy.evaluate(part.episodes)
-            ratio = (evaluation.log_probs - targets.old_log_probs[part.steps]).exp()
-            terms = (ratio * targets.advantages[part.steps]).double()
-            loss = -terms.sum() / len(targets.returns)
+            loss = -self._surrogate(evaluation, targets, part.steps)
             torch.autograd.backward(loss)
             metrics["loss"] += loss.item()
             entropy = evaluation.entropy.detach().sum() / len(targets.returns)
@@ -206,15 +247,28 @@ class TRPO(Algorithm[TRPOConfig]):
             metrics["grad_norm"] = _finite_norm(metrics["loss"], gradient)
         finally:
             self.optimizer.zero_grad(set_to_none=True)
+        if self.config.normalize_values:
+            self.scale.add(targets.returns)
         step = self._longest_step(episodes, moved, gradient, rng)
         metrics |= self._line_search(episodes, targets, moved, step, metrics["loss"])
-        values = np.concatenate([episode.values for episode in episodes])
-        metrics["value_loss"] = float(np.mean((targets.returns.cpu().numpy() - values) ** 2))
-        metrics["explained_variance"] = explained_variance(values, targets.returns.cpu().numpy())
+        metrics["value_loss"] = float(np.mean((targets.returns - targets.values) ** 2))
+        metrics["explained_variance"] = explained_variance(targets.values, targets.returns)
         self._fit_values(episodes, targets, moved, progress, rng)
         metrics["loss"] = metrics["policy_loss"] + metrics["value_loss"]
         metrics["learning_rate"] = self.learning_rate(progress)
+        metrics["entropy_coef"] = self.entropy_coef.value
+        self.entropy_coef.update(metrics["entropy"])
         return metrics
+
+    def _surrogate(
+        self, evaluation: Evaluation, targets: _Targets, steps: NDArray[np.int64]
+    ) -> Tensor:
+        """What some of the batch's steps add to L, float64."""
+        ratio = (evaluation.log_probs - targets.old_log_probs[steps]).exp()
+        terms = (ratio * targets.advantages[steps]).double().sum()
+        if self.entropy_coef.value:
+            terms = terms + self.entropy_coef.value * evaluation.entropy.double().sum()
+        return terms / len(targets.returns)
 
     def _longest_step(
         self,
@@ -279,11 +333,9 @@ class TRPO(Algorithm[TRPOConfig]):
                 after = self.policy.episode_distributions(own)
                 kl += self.policy.divergence(before, after).double().sum()
             assign(moved, new)
-            log_probs = self.policy.evaluate(part.episodes).log_probs
-            ratio = (log_probs - targets.old_log_probs[part.steps]).exp()
-            loss -= (ratio * targets.advantages[part.steps]).double().sum().item()
-        num_steps = len(targets.returns)
-        return loss / num_steps, sum_shares(self.policy, kl).item() / num_steps
+            evaluation = self.policy.evaluate(part.episodes)
+            loss -= self._surrogate(evaluation, targets, part.steps).item()
+        return loss, sum_shares(self.policy, kl).item() / len(targets.returns)
 
     def _fit_values(
         self,
@@ -294,7 +346,8 @@ class TRPO(Algorithm[TRPOConfig]):
         rng: np.random.Generator,
     ) -> None:
         """Adam on the parameters that only the values depend on."""
-        with _frozen(moved):
+        wanted = self._joined(self.scale.normalize(targets.returns))
+        with frozen(moved):
             if not any(parameter.requires_grad for parameter in self.policy.parameters()):
                 return
             split = self._split(episodes)
@@ -304,7 +357,7 @@ class TRPO(Algorithm[TRPOConfig]):
                     total = 0.0
                     for part in parts:
                         values = self.policy.evaluate(part.episodes).values
-                        loss = value_loss(values, targets.returns[part.steps], num_steps)
+                        loss = value_loss(values, wanted[part.steps], num_steps)
                         torch.autograd.backward(loss)
                         total += loss.item()
                     self._step(total, progress)
@@ -313,28 +366,24 @@ class TRPO(Algorithm[TRPOConfig]):
         return Split(episodes, self.config.max_tokens_per_pass)
 
     def _targets(self, episodes: Sequence[Episode]) -> _Targets:
-        config = self.config
-        advantages = [
-            generalized_advantages(
-                episode.rewards,
-                episode.values,
-                episode.final_value,
-                config.gamma,
-                config.gae_lambda,
-            )
-            for episode in episodes
-        ]
-        returns = [a + e.values for a, e in zip(advantages, episodes, strict=True)]
-        if config.normalize_advantages:
+        gamma, lam = self.config.gamma, self.config.gae_lambda
+        values = [self.scale.restore(episode.values.astype(np.float64)) for episode in episodes]
+        advantages = []
+        for episode, known in zip(episodes, values, strict=True):
+            cut = episode.truncated and not episode.terminated
+            last = self.scale.restore(episode.final_value) if cut else 0.0
+            advantages.append(generalized_advantages(episode.rewards, known, last, gamma, lam))
+        joined = np.concatenate(values)
+        returns = joined + np.concatenate(advantages)
+        if self.config.normalize_advantages:
             advantages = normalized(advantages)
-        old_log_probs = [episode.log_probs for episode in episodes]
-        return _Targets(
-            self._joined(advantages), self._joined(returns), self._joined(old_log_probs)
-        )
+        old_log_probs = np.concatenate([episode.log_probs for episode in episodes])
+        weights = self._joined(np.concatenate(advantages))
+        return _Targets(weights, joined, returns, self._joined(old_log_probs))
 
-    def _joined(self, arrays: Sequence[NDArray[Any]]) -> Tensor:
-        joined = np.concatenate(arrays).astype(np.float32)
-        return torch.from_numpy(joined).to(self.policy.device)
+    def _joined(self, array: Floats) -> Tensor:
+        """Float32 on the policy's device."""
+        return torch.from_numpy(array.astype(np.float32)).to(self.policy.device)
 
 
 def _finite_norm(loss: float, gradient: Tensor) -> float:
@@ -346,15 +395,3 @@ def _finite_norm(loss: float, gradient: Tensor) -> float:
             "cause"
         )
     return norm
-
-
-@contextmanager
-def _frozen(parameters: Sequence[Tensor]) -> Iterator[None]:
-    """No gradients flow into the parameters meanwhile, nor is memory kept for them."""
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)

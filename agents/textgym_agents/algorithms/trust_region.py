@@ -7,7 +7,8 @@ F v is the gradient of (the KL's gradient times v), at the price of two backward
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -89,3 +90,15 @@ def assign(parameters: Sequence[Tensor], vector: Tensor) -> None:
     sizes = [parameter.numel() for parameter in parameters]
     for parameter, values in zip(parameters, torch.split(vector, sizes), strict=True):
         parameter.copy_(values.view_as(parameter))
+
+
+@contextmanager
+def frozen(parameters: Sequence[Tensor]) -> Iterator[None]:
+    """No gradients flow into the parameters meanwhile, nor is memory kept for them."""
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
