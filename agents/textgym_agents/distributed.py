@@ -38,9 +38,6 @@ _COUNTS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZ
 _INDICES = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 """Where launchers say how many processes there are, and which a process is; MPI's, too."""
 
-_NEED_WHOLE = ("nlpo", "trpo")
-"""Algorithms that need whole weights for more than acting."""
-
 _BUCKET = 2**24
 """Gradients that are summed at once hold about so many numbers."""
 
@@ -152,13 +149,13 @@ class Processes:
             return tensors
         return {} if self.index else {name: tensor.cpu() for name, tensor in tensors.items()}
 
-    def check_algorithm(self, name: str) -> None:
+    def check_shardable(self, name: str, shardable: bool) -> None:
         """Check that an algorithm can learn with sharded weights, if they are.
 
         Raises:
             ValueError: It cannot; says what to do.
         """
-        if self.count > 1 and self.shard_weights and name in _NEED_WHOLE:
+        if self.count > 1 and self.shard_weights and not shardable:
             raise ValueError(
                 f"{name} computes with whole weights outside of evaluate, so that shard_weights "
                 "cannot be on: turn it off (shard_optimizer may be on), or take ppo"

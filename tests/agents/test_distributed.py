@@ -46,6 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "reinforce": {"baseline": "learned", "entropy_coef": 0.1, "normalize_advantages": True},
     "mle": {"weight_decay": 0.1},
     "ppo": {"kl_coef": 0.1, "num_minibatches": 2, "num_epochs": 2, "normalize_values": True},
+    "trpo": {"entropy_coef": 0.1, "normalize_values": True},
     "grpo": {"kl_coef": 0.1, "num_minibatches": 2, "num_epochs": 2},
     "rloo": {"kl_coef": 0.1, "num_minibatches": 2, "num_epochs": 2},
 }

@@ -28,6 +28,7 @@ from tests.agents.test_distributed import (
 )
 from textgym_agents import train as training
 from textgym_agents.algorithms import (
+    TRPO,
     AlgorithmConfig,
     GRPOConfig,
     NLPOConfig,
@@ -373,7 +374,7 @@ def test_one_process_is_left_alone() -> None:
     assert type(processes.share(policy)) is kind
     assert processes.whole(policy) is policy
     assert type(adamw(policy, lr=1e-3)) is torch.optim.AdamW
-    processes.check_algorithm("trpo")
+    processes.check_shardable("trpo", TRPO.shardable)
 
 
 if __name__ == "__main__":

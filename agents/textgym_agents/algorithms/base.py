@@ -58,10 +58,12 @@ class Algorithm(ABC, Generic[ConfigT]):
 
     Attributes:
         follows_expert: The batch's actions are to come from ``info["expert_action"]``.
+        shardable: It needs whole weights for nothing but acting.
         optimizer: AdamW over those of the policy's parameters that require gradients.
     """
 
     follows_expert: ClassVar[bool] = False
+    shardable: ClassVar[bool] = True
 
     def __init__(self, policy: Policy, config: ConfigT) -> None:
         self.policy = policy

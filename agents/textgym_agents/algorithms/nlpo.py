@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -65,6 +65,8 @@ class NLPO(PPO):
     Good for large vocabularies, of which few tokens make sense at a step: exploration is among
     those. It costs the masking policy's forward pass beside each of the policy's, and its weights.
     """
+
+    shardable: ClassVar[bool] = False
 
     def __init__(self, policy: Policy, config: NLPOConfig) -> None:
         super().__init__(policy, config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -178,6 +179,8 @@ class TRPO(Algorithm[TRPOConfig]):
     fitting values leaves the trust region as it was. Sampling with top-k, top-p or min-p makes the
     set of possible actions jump, which the exact KL sees as infinite; steps then fail often.
     """
+
+    shardable: ClassVar[bool] = False
 
     def __init__(self, policy: Policy, config: TRPOConfig) -> None:
         super().__init__(policy, config)

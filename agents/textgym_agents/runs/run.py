@@ -71,7 +71,7 @@ class Run:
         if learner_class.follows_expert:
             _require_plain_sampling(config.policy, self.name)
         self.processes = join_processes(config.device, config.shard_optimizer, config.shard_weights)
-        self.processes.check_algorithm(self.name)
+        self.processes.check_shardable(self.name, learner_class.shardable)
         check_device(self.processes.device)
         self.slots = self.processes.slots(config.num_envs, algorithm.group_size)
         num_envs = config.num_envs // self.processes.count
