@@ -369,7 +369,7 @@ def test_likelihood_then_reinforce_learn_to_copy() -> None:
     for _ in range(150):
         cloning.update(collect(envs, policy, seeds=next(seeds), follow_expert=True))
     scores.append(evaluate(envs, policy, num_episodes=256).returns.mean)
-    learner = Reinforce(policy, ReinforceConfig(learning_rate=1e-3))
+    learner = Reinforce(policy, ReinforceConfig(learning_rate=5e-4))
     for iteration in range(250):
         generator = torch.Generator().manual_seed(iteration)
         learner.update(collect(envs, policy, seeds=next(seeds), generator=generator))
