@@ -56,8 +56,6 @@ from textgym_agents.train import TrainConfig, train
 
 RATE = 4e-4
 """The step size of algorithms that take one step a batch."""
-GROUP = 4
-"""Texts a prompt: larger groups leave too few prompts in a batch."""
 BEST_OF = 4
 """Tries from which the reward chooses, of the control that does not learn."""
 START = "bundled model"
@@ -67,10 +65,10 @@ NO_CURVE = ("likelihood", "random reward")
 """Whose training texts are the expert's, or are not scored by the task's reward."""
 
 
-def algorithms(rate: float) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
+def algorithms(rate: float, group_size: int) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
     """What is compared: configurations, and arguments of their environments."""
     linear: dict[str, Any] = {"learning_rate": rate, "schedule": "linear"}
-    groups: dict[str, Any] = {"learning_rate": rate, "group_size": GROUP}
+    groups: dict[str, Any] = {"learning_rate": rate, "group_size": group_size}
     clipped = linear | {"learning_rate": rate / 2, "num_epochs": 2, "num_minibatches": 2}
     reinforce = ReinforceConfig(schedule="linear", baseline="leave_one_out", **groups)
     trpo = TRPOConfig(
@@ -101,15 +99,16 @@ def algorithms(rate: float) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]
     }
 
 
-ALGORITHMS = tuple(algorithms(RATE))
+ALGORITHMS = tuple(algorithms(RATE, 2))
 
 
 @dataclass(frozen=True)
 class Where:
-    """An environment's name, such as Story-v0, and its level."""
+    """An environment's name, such as Story-v0, its level, and how many texts share a prompt."""
 
     env: str
     level: str
+    group_size: int
 
     @property
     def id(self) -> str:
@@ -125,7 +124,7 @@ class Where:
 
 def learn(where: Where, name: str, steps: int, num_envs: int, seed: int, folder: Path) -> Path:
     """Train by one of `algorithms`; the last checkpoint."""
-    algorithm, env_kwargs = algorithms(RATES.get(where.env, RATE))[name]
+    algorithm, env_kwargs = algorithms(RATES.get(where.env, RATE), where.group_size)[name]
     config = TrainConfig(
         env_id=f"textgym:{where.id}",
         env_kwargs={"level": where.level, "mask_in_info": False, **env_kwargs},
@@ -237,6 +236,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=60_000, help="tokens a run")
     parser.add_argument("--num-envs", type=int, default=64)
+    parser.add_argument("--group-size", type=int, default=4, help="texts a prompt")
     parser.add_argument("--episodes", type=int, default=1024, help="held-out prompts of a seed")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
     parser.add_argument("--only", nargs="*", default=list(ALGORITHMS), choices=ALGORITHMS)
@@ -244,7 +244,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the table")
     args = parser.parse_args()
     budget = Budget(steps=args.steps, num_envs=args.num_envs, held_out=args.episodes)
-    where = Where(args.env, args.level)
+    where = Where(args.env, args.level, args.group_size)
     folders = {
         name: [
             args.runs / where.table / f"{name.replace(' ', '-')}-{seed}"
@@ -279,7 +279,7 @@ def main() -> None:
     command = f"python benchmarks/learning_curves.py {shlex.join(sys.argv[1:])}".rstrip()
     title = (
         f"Algorithms on {args.env}, level {args.level}, from the bundled model, {args.steps:,} "
-        f"tokens a run in batches of {args.num_envs} texts, groups of {GROUP}, step size "
+        f"tokens a run in batches of {args.num_envs} texts, groups of {args.group_size}, step size "
         f"{RATES.get(args.env, RATE):g}, {args.seeds} seeds of {args.episodes:,} held-out prompts, "
         "95% intervals over the seeds"
     )
