@@ -37,7 +37,7 @@ bench: $(VENV)/installed-dev  ## Tables of ratios under benchmarks/results/.
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/processes.py
 
-curves: $(VENV)/installed-dev  ## Learning with controls: about three hours; multi30k.py takes two more.
+curves: $(VENV)/installed-dev  ## Learning with controls: about three hours; multi30k.py takes as long.
 	$(BIN)/python benchmarks/cartpole.py
 	$(BIN)/python benchmarks/task_learning.py
 	$(BIN)/python benchmarks/learning_curves.py
