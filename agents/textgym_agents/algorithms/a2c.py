@@ -238,9 +238,7 @@ class A2C(EntropyAlgorithm[A2CConfig]):
         """The advantages of each episode's steps, ``[T]``."""
         found = []
         for episode, own in zip(episodes, values, strict=True):
-            cut = episode.truncated and not episode.terminated
-            last = self.scale.restore(episode.final_value) if cut else 0.0
-            known = episode.rewards, own, last, self.config.gamma
+            known = episode.rewards, own, self.scale.final_value(episode), self.config.gamma
             if self.config.n_steps:
                 found.append(n_step_advantages(*known, self.config.n_steps))
             else:

@@ -336,13 +336,9 @@ class PPO(Algorithm[PPOConfig]):
         gamma, lam, found, end = self.config.gamma, self.config.gae_lambda, [], 0
         for episode in episodes:
             begin, end = end, end + episode.num_steps
-            cut = episode.truncated and not episode.terminated
-            final_value = self.scale.restore(episode.final_value) if cut else 0.0
-            found.append(
-                generalized_advantages(
-                    rewards[begin:end], values[begin:end], final_value, gamma, lam
-                )
-            )
+            last = self.scale.final_value(episode)
+            known = rewards[begin:end], values[begin:end], last
+            found.append(generalized_advantages(*known, gamma, lam))
         return np.concatenate(found)
 
     def _gradients(self, batch: _Batch, parts: Sequence[Part]) -> dict[str, float]:

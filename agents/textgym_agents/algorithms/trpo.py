@@ -232,7 +232,7 @@ class TRPO(Algorithm[TRPOConfig]):
             ``surrogate_gain`` (by how much L rose), ``kl`` (exact, nats a step), ``step_share``
             (of the longest step; 0: none was taken), ``grad_norm`` (of g), ``entropy``,
             ``value_loss``, ``explained_variance`` (both of the values that the batch began with),
-            ``learning_rate``.
+            ``learning_rate``, ``entropy_coef`` (the one used).
 
         Raises:
             ValueError: A reward is not finite, or the batch is empty.
@@ -373,8 +373,7 @@ class TRPO(Algorithm[TRPOConfig]):
         values = [self.scale.restore(episode.values.astype(np.float64)) for episode in episodes]
         advantages = []
         for episode, known in zip(episodes, values, strict=True):
-            cut = episode.truncated and not episode.terminated
-            last = self.scale.restore(episode.final_value) if cut else 0.0
+            last = self.scale.final_value(episode)
             advantages.append(generalized_advantages(episode.rewards, known, last, gamma, lam))
         joined = np.concatenate(values)
         returns = joined + np.concatenate(advantages)

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from textgym_agents.policies import Episode
+
 Floats = NDArray[np.float64]
 FloatsT = TypeVar("FloatsT", float, Floats)
 
@@ -65,6 +67,11 @@ class RunningScale:
     def restore(self, numbers: FloatsT) -> FloatsT:
         """The inverse of `normalize`."""
         return numbers * self.std + self.mean
+
+    def final_value(self, episode: Episode) -> float:
+        """What an episode that a limit cut goes on at, in the reward's unit; 0 for another."""
+        cut = episode.truncated and not episode.terminated
+        return self.restore(episode.final_value) if cut else 0.0
 
     def state(self) -> dict[str, torch.Tensor]:
         """What `load_state` takes: three float64 scalars."""
