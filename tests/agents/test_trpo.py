@@ -75,14 +75,17 @@ def test_conjugate_gradient_solves() -> None:
     matrix = root @ root.T + 0.5 * np.eye(12)
     target = rng.normal(size=12)
     tensor = torch.from_numpy(matrix)
-    found = conjugate_gradient(lambda v: tensor @ v, torch.from_numpy(target), 12, 1e-24)
+    found, image = conjugate_gradient(lambda v: tensor @ v, torch.from_numpy(target), 12, 1e-24)
     assert_allclose(found, np.linalg.solve(matrix, target), rtol=1e-6)
-    early = conjugate_gradient(lambda v: tensor @ v, torch.from_numpy(target), 4)
+    assert_allclose(image, target, rtol=1e-6)
+    early, image = conjugate_gradient(lambda v: tensor @ v, torch.from_numpy(target), 4)
+    assert_allclose(image, tensor @ early, rtol=1e-9)
+    assert not np.allclose(image, target)
     space = np.stack([np.linalg.matrix_power(matrix, k) @ target for k in range(4)], axis=1)
     best = space @ np.linalg.solve(space.T @ matrix @ space, space.T @ target)
     assert_allclose(early, best, rtol=1e-6)
-    none = conjugate_gradient(lambda v: tensor @ v, torch.zeros(12).double(), 12)
-    assert_allclose(none, 0.0)
+    none, image = conjugate_gradient(lambda v: tensor @ v, torch.zeros(12).double(), 12)
+    assert not none.any() and not image.any()
 
 
 def test_categorical_kl_by_hand() -> None:
@@ -164,7 +167,12 @@ def test_no_step_when_every_try_fails(
         monkeypatch.setattr(policy, "divergence", infinite)
     elif reason == "surrogate":  # A direction that lowers it.
         solve = trpo.conjugate_gradient
-        monkeypatch.setattr(trpo, "conjugate_gradient", lambda *args: -solve(*args))
+
+        def turned(*args: Any) -> tuple[Tensor, Tensor]:
+            solution, image = solve(*args)
+            return -solution, -image
+
+        monkeypatch.setattr(trpo, "conjugate_gradient", turned)
     else:
         for episode in episodes:
             episode.values = np.ones_like(episode.values)

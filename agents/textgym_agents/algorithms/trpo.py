@@ -288,8 +288,8 @@ class TRPO(Algorithm[TRPOConfig]):
             fisher = fisher_vector_product(self.policy, parts, moved, vector)
             return fisher + config.cg_damping * vector
 
-        direction = conjugate_gradient(product, gradient, config.cg_iterations)
-        squared_length = float(direction @ product(direction))
+        direction, image = conjugate_gradient(product, gradient, config.cg_iterations)
+        squared_length = float(direction @ image)
         if not squared_length > 0:  # No advantage differs from 0, or rounding won.
             return torch.zeros_like(gradient)
         return math.sqrt(2 * config.target_kl / squared_length) * direction

@@ -21,7 +21,7 @@ from textgym_agents.policies import Policy
 
 def conjugate_gradient(
     product: Callable[[Tensor], Tensor], target: Tensor, iterations: int, tolerance: float = 1e-10
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Solve ``A x = target`` for a positive definite A known by its products alone.
 
     Hestenes and Stiefel, Methods of Conjugate Gradients for Solving Linear Systems, 1952. Exact
@@ -35,7 +35,7 @@ def conjugate_gradient(
         tolerance: Stop when the squared norm of the residual is below this share of the target's.
 
     Returns:
-        ``x``, ``[P]``; 0 for a target of 0.
+        ``x``, 0 for a target of 0, and ``A x`` without another product, each ``[P]``.
     """
     solution = torch.zeros_like(target)
     residual = direction = target
@@ -49,7 +49,7 @@ def conjugate_gradient(
         residual = residual - length * image
         before, squared = squared, residual @ residual
         direction = residual + (squared / before) * direction
-    return solution
+    return solution, target - residual
 
 
 def fisher_vector_product(
