@@ -3,14 +3,15 @@
     python benchmarks/learning_curves.py --env Story-v0 --jobs 2
 
 Each algorithm learns the task, at one level, from the environment's reward, for the same number of
-tokens. Their held-out scores (sampled, on validation prompts that are the same for all that has the
-same seed) are compared as they are then, and their scores on training prompts at the time when the
-fastest had finished. Beside them: maximum likelihood on the experts' answers for the same number of
-tokens, REINFORCE on a random reward, the start on the prompts of each seed, the start at lower
-temperatures, since sampling colder raises a likelihood model's score for nothing, and the best of
-several of its samples by the reward, which is what can be had without learning where the reward may
-be asked at decoding. Intervals are over the seeds. A run that was cut off goes on where it was, and
-a finished one is not repeated.
+tokens. Sampling colder raises a likelihood model's score for nothing; so all policies act at a low
+temperature, in learning and in scoring, and each is compared with the start as it acts there and
+with the start at the temperature that is best for it. Their held-out scores (sampled, on validation
+prompts that are the same for all that has the same seed) are compared as they are at the end, and
+their scores on training prompts at the time when the fastest had finished. Beside them: maximum
+likelihood on the experts' answers for the same number of tokens, REINFORCE on a random reward, and
+the best of several of the start's samples by the reward, which is what can be had without learning
+where the reward may be asked at decoding. Intervals are over the seeds. A run that was cut off goes
+on where it was, and a finished one is not repeated.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from demo import TEMPERATURES, Budget, bundled, held_out
+from demo import Budget, bundled, held_out
 from tables import RESULTS, publish
 from task_learning import ENV_IDS
 
@@ -49,32 +50,31 @@ from textgym_agents.algorithms import (
 from textgym_agents.checkpoint import CHECKPOINTS, LATEST, load_checkpoint_policy
 from textgym_agents.evaluate import Estimate
 from textgym_agents.loggers import read_rows
-from textgym_agents.policies import Policy
 from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.runs.atomic import write_json
 from textgym_agents.train import TrainConfig, train
 
-RATE = 4e-4
+RATE = 1e-4
 """The step size of algorithms that take one step a batch."""
+TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 BEST_OF = 4
 """Tries from which the reward chooses, of the control that does not learn."""
 START = "bundled model"
-RATES = {"Dialogue-v0": 1e-4, "Arithmetic-v0": 1e-4}
-"""Where another one is better."""
 NO_CURVE = ("likelihood", "random reward")
 """Whose training texts are the expert's, or are not scored by the task's reward."""
 
 
-def algorithms(rate: float, group_size: int) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
+def algorithms(group_size: int) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
     """What is compared: configurations, and arguments of their environments."""
-    linear: dict[str, Any] = {"learning_rate": rate, "schedule": "linear"}
-    groups: dict[str, Any] = {"learning_rate": rate, "group_size": group_size}
-    clipped = linear | {"learning_rate": rate / 2, "num_epochs": 2, "num_minibatches": 2}
+    linear: dict[str, Any] = {"learning_rate": RATE, "schedule": "linear"}
+    groups: dict[str, Any] = {"learning_rate": RATE, "group_size": group_size}
+    clipped = linear | {"learning_rate": RATE / 2, "num_epochs": 2, "num_minibatches": 2}
+    greedy = linear | {"learning_rate": RATE * 2}  # Of half as many steps: rollouts are two.
     reinforce = ReinforceConfig(schedule="linear", baseline="leave_one_out", **groups)
     trpo = TRPOConfig(
         target_kl=0.02,
         gae_lambda=1.0,
-        fisher_share=0.25,
+        fisher_share=0.125,
         cg_iterations=3,
         cg_damping=10.0,
         value_epochs=2,
@@ -82,7 +82,7 @@ def algorithms(rate: float, group_size: int) -> dict[str, tuple[AlgorithmConfig,
     )
     return {
         "reinforce": (reinforce, {}),
-        "scst": (ReinforceConfig(baseline="greedy", **linear), {}),
+        "scst": (ReinforceConfig(baseline="greedy", **greedy), {}),
         "rloo": (RLOOConfig(**groups), {}),
         "grpo": (GRPOConfig(**groups), {}),
         "dr_grpo": (GRPOConfig(variant="dr_grpo", constant_length=32.0, **groups), {}),
@@ -99,16 +99,20 @@ def algorithms(rate: float, group_size: int) -> dict[str, tuple[AlgorithmConfig,
     }
 
 
-ALGORITHMS = tuple(algorithms(RATE, 2))
+ALGORITHMS = tuple(algorithms(2))
 
 
 @dataclass(frozen=True)
 class Where:
-    """An environment's name, such as Story-v0, its level, and how many texts share a prompt."""
+    """An environment's name, such as Story-v0, and its level; how texts are sampled.
+
+    ``group_size`` texts share a prompt.
+    """
 
     env: str
     level: str
     group_size: int
+    temperature: float
 
     @property
     def id(self) -> str:
@@ -124,7 +128,7 @@ class Where:
 
 def learn(where: Where, name: str, steps: int, num_envs: int, seed: int, folder: Path) -> Path:
     """Train by one of `algorithms`; the last checkpoint."""
-    algorithm, env_kwargs = algorithms(RATES.get(where.env, RATE), where.group_size)[name]
+    algorithm, env_kwargs = algorithms(where.group_size)[name]
     config = TrainConfig(
         env_id=f"textgym:{where.id}",
         env_kwargs={"level": where.level, "mask_in_info": False, **env_kwargs},
@@ -133,7 +137,7 @@ def learn(where: Where, name: str, steps: int, num_envs: int, seed: int, folder:
         seed=seed,
         output=folder,
         resume=(folder / CHECKPOINTS / LATEST).is_file(),
-        policy=PolicyConfig(),
+        policy=PolicyConfig(temperature=where.temperature),
         threads=1,
         tensorboard=False,
         progress=False,
@@ -142,30 +146,30 @@ def learn(where: Where, name: str, steps: int, num_envs: int, seed: int, folder:
 
 
 def scored(where: Where, name: str, budget: Budget, seed: int, folder: Path) -> float:
-    """The held-out score after learning; kept beside the run."""
+    """The held-out score of a control, or of what an algorithm has learned; kept in the folder."""
     path = folder / f"score-{budget.held_out}.json"
     if not path.is_file():
-        checkpoint = learn(where, name, budget.steps, budget.num_envs, seed, folder)
-        policy = load_checkpoint_policy(checkpoint)
-        write_json(path, {"score": score(where, policy, budget, seed)})
+        how = {"temperature": where.temperature} | controls(where).get(name, {})
+        if name in ALGORITHMS:
+            checkpoint = learn(where, name, budget.steps, budget.num_envs, seed, folder)
+            policy = load_checkpoint_policy(checkpoint)
+        else:
+            policy = bundled(where.id)
+        result = held_out(policy, budget, env_id=where.id, level=where.level, seed=seed, **how)
+        write_json(path, {"score": result.scores["score"].mean})
     return float(json.loads(path.read_text("utf-8"))["score"])
 
 
-def score(where: Where, policy: Policy, budget: Budget, seed: int, **how: Any) -> float:
-    """The mean held-out score on the prompts of a seed."""
-    result = held_out(policy, budget, env_id=where.id, level=where.level, seed=seed, **how)
-    return result.scores["score"].mean
-
-
 def controls(where: Where) -> dict[str, dict[str, Any]]:
-    """The start, as it is, colder, and as the reward would choose among its samples."""
-    colder = {f"{START}, temperature {t}": {"temperature": t} for t in TEMPERATURES}
-    return {START: {}, **colder, f"{START}, best of {BEST_OF}": {"best_of": BEST_OF}}
+    """The start at each temperature, and as the reward would choose among its samples."""
+    temperatures = dict.fromkeys((where.temperature, *TEMPERATURES))
+    starts = {start_at(t): {"temperature": t} for t in temperatures}
+    return {**starts, f"{START}, best of {BEST_OF}": {"best_of": BEST_OF}}
 
 
-def start_scored(where: Where, budget: Budget, seed: int, how: dict[str, Any]) -> float:
-    """The held-out score of the start."""
-    return score(where, bundled(where.id), budget, seed, **how)
+def start_at(temperature: float) -> str:
+    """The name of its row."""
+    return f"{START}, temperature {temperature:g}"
 
 
 def curve(folder: Path) -> list[tuple[float, float]]:
@@ -205,20 +209,17 @@ def draw(curves: dict[str, list[list[tuple[float, float]]]], path: Path) -> None
     temporary.replace(path)
 
 
-def row(name: str, scores: Sequence[float], start: Sequence[float]) -> dict[str, Any]:
+def row(scores: Sequence[float], start: Sequence[float], best: Sequence[float]) -> dict[str, Any]:
     """What is known of a policy from its scores and those of the start, one a seed."""
-    more = Estimate.of([after - before for after, before in zip(scores, start, strict=True)])
+    gain, net = (
+        Estimate.of([after - before for after, before in zip(scores, other, strict=True)])
+        for other in (start, best)
+    )
     return {
-        "policy": name,
         "held-out score, sampled": interval(Estimate.of(scores)),
-        "more than the start": "" if name == START else interval(more),
-        "apart": ""
-        if name == START
-        else "above"
-        if more.low > 0
-        else "below"
-        if more.high < 0
-        else "no",
+        "more than the start": interval(gain),
+        "more than the start at its best temperature": interval(net),
+        "apart": "above" if net.low > 0 else "below" if net.high < 0 else "no",
         "each seed": ", ".join(f"{score:.3f}" for score in scores),
         "seconds a run": "",
         "training score at equal seconds": "",
@@ -234,9 +235,10 @@ def main() -> None:
     parser.add_argument("--env", default="Story-v0", choices=list(ENV_IDS))
     parser.add_argument("--level", default="medium", choices=("easy", "medium", "hard"))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=60_000, help="tokens a run")
+    parser.add_argument("--steps", type=int, default=100_000, help="tokens a run")
     parser.add_argument("--num-envs", type=int, default=64)
     parser.add_argument("--group-size", type=int, default=4, help="texts a prompt")
+    parser.add_argument("--temperature", type=float, default=0.4, help="of learning and scoring")
     parser.add_argument("--episodes", type=int, default=1024, help="held-out prompts of a seed")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
     parser.add_argument("--only", nargs="*", default=list(ALGORITHMS), choices=ALGORITHMS)
@@ -244,30 +246,26 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the table")
     args = parser.parse_args()
     budget = Budget(steps=args.steps, num_envs=args.num_envs, held_out=args.episodes)
-    where = Where(args.env, args.level, args.group_size)
+    where = Where(args.env, args.level, args.group_size, args.temperature)
+    names = [*controls(where), *args.only]
     folders = {
         name: [
-            args.runs / where.table / f"{name.replace(' ', '-')}-{seed}"
+            args.runs / where.table / f"{name.replace(',', '').replace(' ', '-')}-{seed}"
             for seed in range(args.seeds)
         ]
-        for name in args.only
+        for name in names
     }
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         asked = {
-            (name, seed): pool.submit(start_scored, where, budget, seed, how)
-            for name, how in controls(where).items()
-            for seed in range(args.seeds)
-        } | {
             (name, seed): pool.submit(scored, where, name, budget, seed, folders[name][seed])
             for seed in range(args.seeds)
-            for name in args.only
+            for name in names
         }
         means = {key: future.result() for key, future in asked.items()}
-    scores = {
-        name: [means[name, seed] for seed in range(args.seeds)]
-        for name in dict.fromkeys(name for name, _ in means)
-    }
-    rows = {name: row(name, found, scores[START]) for name, found in scores.items()}
+    scores = {name: [means[name, seed] for seed in range(args.seeds)] for name in names}
+    start = scores[start_at(where.temperature)]
+    best = max((scores[start_at(t)] for t in TEMPERATURES), key=mean)
+    rows = {name: {"policy": name, **row(scores[name], start, best)} for name in names}
     curves = {name: [curve(folder) for folder in folders[name]] for name in args.only}
     times = {name: mean(points[-1][0] for points in curves[name]) for name in args.only}
     fastest = min((times[name] for name in args.only if name not in NO_CURVE), default=0.0)
@@ -279,9 +277,9 @@ def main() -> None:
     command = f"python benchmarks/learning_curves.py {shlex.join(sys.argv[1:])}".rstrip()
     title = (
         f"Algorithms on {args.env}, level {args.level}, from the bundled model, {args.steps:,} "
-        f"tokens a run in batches of {args.num_envs} texts, groups of {args.group_size}, step size "
-        f"{RATES.get(args.env, RATE):g}, {args.seeds} seeds of {args.episodes:,} held-out prompts, "
-        "95% intervals over the seeds"
+        f"tokens a run in batches of {args.num_envs} texts, groups of {args.group_size}, at "
+        f"temperature {args.temperature:g}, {args.seeds} seeds of {args.episodes:,} held-out "
+        "prompts, 95% intervals over the seeds"
     )
     publish(where.table, title, command, list(rows.values()), args.output)
     drawn = {name: points for name, points in curves.items() if name not in NO_CURVE}
