@@ -137,7 +137,7 @@ def learn(where: Where, name: str, steps: int, num_envs: int, seed: int, folder:
         seed=seed,
         output=folder,
         resume=(folder / CHECKPOINTS / LATEST).is_file(),
-        policy=PolicyConfig(temperature=where.temperature),
+        policy=PolicyConfig(temperature=1.0 if name == "likelihood" else where.temperature),
         threads=1,
         tensorboard=False,
         progress=False,
