@@ -43,7 +43,12 @@ POLICIES = {
     CARTPOLE: PolicyConfig(hidden_sizes=(8,)),
 }
 OPTIONS: dict[str, dict[str, Any]] = {
-    "reinforce": {"baseline": "learned", "entropy_coef": 0.1, "normalize_advantages": True},
+    "reinforce": {
+        "baseline": "learned",
+        "entropy_coef": 0.1,
+        "normalize_advantages": True,
+        "normalize_values": True,
+    },
     "mle": {"weight_decay": 0.1},
     "ppo": {"kl_coef": 0.1, "num_minibatches": 2, "num_epochs": 2, "normalize_values": True},
     "trpo": {"entropy_coef": 0.1, "normalize_values": True},

@@ -155,6 +155,52 @@ def test_value_head_learns_with_the_learned_baseline_alone() -> None:
     assert "critic.0.weight" not in grads(actor)
 
 
+def test_normalised_values_are_restored_for_the_baseline_and_learned_in_their_unit() -> None:
+    """The gradient, written out; a cut episode goes on at a value in the critic's unit."""
+    actor = policy()
+    cut = episode(actor, [0, 1], [1, 2], terminated=False, truncated=True, final_value=0.5)
+    episodes = [*batch(actor), cut]
+    config = ReinforceConfig(baseline="learned", gamma=0.9, normalize_values=True)
+    learner = Reinforce(actor, config)
+    learner.scale.add(np.array([5.0, 9.0, 30.0]))
+    mean, std = learner.scale.mean, learner.scale.std
+    learner.gradients(episodes)
+    measured = grads(actor)
+    actor.zero_grad()
+    gains, errors, count = torch.zeros(()), torch.zeros(()), 0
+    for one in episodes:
+        now = actor.evaluate([one])
+        following = 0.5 * std + mean if one.truncated else 0.0
+        for t in range(one.num_steps - 1, -1, -1):
+            following = float(one.rewards[t]) + 0.9 * following
+            better = following - float(one.values[t]) * std - mean
+            gains = gains + 0.9**t * now.log_probs[t] * better
+            errors = errors + (now.values[t] - (following - mean) / std) ** 2
+            count += 1
+    (0.5 * errors / count - gains / len(episodes)).backward()
+    for name, gradient in grads(actor).items():
+        assert_allclose(measured[name], gradient, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_the_scale_is_that_of_the_batches_before() -> None:
+    actor = policy()
+    config = ReinforceConfig(baseline="learned", normalize_values=True)
+    learner, first = Reinforce(actor, config), batch(actor)
+    returns = np.concatenate([np.cumsum(one.rewards[::-1])[::-1] for one in first])
+    learner.update(first)
+    assert learner.scale.mean == pytest.approx(returns.mean())
+    second = [replace(one, rewards=one.rewards + 10.0) for one in batch(actor)]
+    learner.gradients(second)
+    assert learner.scale.mean == pytest.approx(returns.mean())  # Gradients alone change nothing.
+    learner.update(second)
+    assert learner.scale.mean > returns.mean()
+    other = Reinforce(policy(), config)
+    other.load_state(learner.state())
+    assert (other.scale.mean, other.scale.std) == (learner.scale.mean, learner.scale.std)
+    with pytest.raises(ValueError, match="differ in scale"):
+        Reinforce(policy(), ReinforceConfig(baseline="learned")).load_state(learner.state())
+
+
 def test_entropy_coefficient_raises_entropy() -> None:
     actor = policy()
     episodes = batch(actor)
@@ -243,6 +289,7 @@ def test_loss_that_is_not_finite_leaves_the_parameters() -> None:
         ({"steps_per_env": 4}, '"batch_mean" needs whole episodes'),
         ({"baseline": "greedy", "group_size": 2}, "group_size must be 1, got 2"),
         ({"steps_per_env": -1}, "steps_per_env must be at least 0"),
+        ({"normalize_values": True}, 'learned baseline takes, got baseline "batch_mean"'),
     ],
 )
 def test_configuration_is_checked(wrong: dict[str, object], message: str) -> None:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from textgym_agents.algorithms.base import check_rewards
 from textgym_agents.algorithms.checks import require
-from textgym_agents.algorithms.entropy import EntropyAlgorithm, check_entropy
+from textgym_agents.algorithms.entropy import check_entropy
 from textgym_agents.algorithms.minibatches import Split
-from textgym_agents.algorithms.value_normalization import RunningScale
+from textgym_agents.algorithms.value_normalization import CriticAlgorithm
 from textgym_agents.losses import entropy_bonus, policy_gradient_loss, value_loss
-from textgym_agents.policies import Episode, Policy
+from textgym_agents.policies import Episode
 from textgym_agents.returns import (
     explained_variance,
     generalized_advantages,
@@ -123,7 +121,7 @@ class A2CConfig:
             )
 
 
-class A2C(EntropyAlgorithm[A2CConfig]):
+class A2C(CriticAlgorithm[A2CConfig]):
     """Advantage actor-critic, synchronous: A3C (Mnih et al. 2016) with one worker's batch.
 
     Ascends ``mean_t A_t log pi(a_t|s_t)`` with A_t from generalized advantage estimation (see
@@ -141,49 +139,15 @@ class A2C(EntropyAlgorithm[A2CConfig]):
     Good for cheap environment steps: no step is used twice, so nothing needs clipping.
     """
 
-    def __init__(self, policy: Policy, config: A2CConfig) -> None:
-        super().__init__(policy, config)
-        self.scale = RunningScale()
-
     def learning_rate(self, progress: float) -> float:
         """Constant, or falling in a line to 0 as ``progress`` goes from 0 to 1."""
         left = 1.0 - min(progress, 1.0) if self.config.schedule == "linear" else 1.0
         return self.config.learning_rate * left
 
-    def update(
-        self,
-        episodes: Sequence[Episode],
-        progress: float = 0.0,
-        rng: np.random.Generator | None = None,
-    ) -> dict[str, float]:
-        """One optimizer step; see `EntropyAlgorithm.update`.
-
-        With ``normalize_values`` the scale of the returns is that of the batches before, so that
-        no episode's baseline knows its return; the first batch has none but its own.
-        """
-        if not self.config.normalize_values:
-            return super().update(episodes, progress, rng)
-        check_rewards(episodes)
-        values = self._values(episodes)
-        returns = np.concatenate(self._advantages(episodes, values)) + np.concatenate(values)
-        first = self.scale.empty and bool(np.isfinite(returns).all())
-        if first:
-            self.scale.add(returns)
-        metrics = super().update(episodes, progress, rng)
-        if not first:
-            self.scale.add(returns)
-        return metrics
-
-    def state(self) -> dict[str, Tensor]:
-        """The entropy's weight and the returns' scale, as far as in use."""
-        return super().state() | (self.scale.state() if self.config.normalize_values else {})
-
-    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` gave; see `Algorithm.load_state`."""
-        self._check_state(tensors)
-        self.entropy_coef.load_state(tensors)
-        if self.config.normalize_values:
-            self.scale.load_state(tensors)
+    def value_targets(self, episodes: Sequence[Episode]) -> NDArray[np.float64]:
+        """``A_t + V_t``; see `CriticAlgorithm`."""
+        values = self._known_values(episodes)
+        return np.concatenate(self._advantages(episodes, values)) + np.concatenate(values)
 
     def gradients(self, episodes: Sequence[Episode]) -> dict[str, float]:
         """Set ``grad`` to the gradient of the loss.
@@ -193,7 +157,7 @@ class A2C(EntropyAlgorithm[A2CConfig]):
             ``advantage_std``, ``explained_variance`` (of the targets, by the values that acted).
         """
         config = self.config
-        known = self._values(episodes)
+        known = self._known_values(episodes)
         advantages = self._advantages(episodes, known)
         values = np.concatenate(known)
         returns = np.concatenate(advantages) + values
@@ -227,10 +191,6 @@ class A2C(EntropyAlgorithm[A2CConfig]):
             "advantage_std": spread,
             "explained_variance": explained_variance(values, returns),
         }
-
-    def _values(self, episodes: Sequence[Episode]) -> list[NDArray[np.float64]]:
-        """The values that acted, in units of the reward, ``[T]`` of each episode."""
-        return [self.scale.restore(episode.values.astype(np.float64)) for episode in episodes]
 
     def _advantages(
         self, episodes: Sequence[Episode], values: Sequence[NDArray[np.float64]]

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from textgym_agents.algorithms.base import passes
 from textgym_agents.algorithms.checks import require
-from textgym_agents.algorithms.entropy import EntropyAlgorithm, check_entropy
+from textgym_agents.algorithms.entropy import check_entropy
 from textgym_agents.algorithms.schedules import Schedule, scheduled
+from textgym_agents.algorithms.value_normalization import CriticAlgorithm
 from textgym_agents.losses import entropy_bonus, policy_gradient_loss, value_loss
 from textgym_agents.policies import Episode, Evaluation
 from textgym_agents.returns import (
@@ -66,6 +67,11 @@ class ReinforceConfig:
     # baseline learns slower. Higher: it takes more of a shared network.
     value_coef: float = 0.5
 
+    # Let the value head predict returns less their running mean, divided by their running
+    # deviation; only with the learned baseline. Wanted where returns are far from the size of 1, or
+    # far from 0, as scores of texts are; the policy's values are in that unit.
+    normalize_values: bool = False
+
     # Largest Euclidean norm of the gradient of a step; a longer one is scaled down. Lower:
     # steadier. Higher: single batches move more. 0: no limit.
     max_grad_norm: float = 1.0
@@ -113,6 +119,11 @@ class ReinforceConfig:
                 f'baseline "{self.baseline}" needs whole episodes, whose rest it cannot estimate, '
                 f"so steps_per_env must be 0, got {self.steps_per_env}"
             )
+        if self.baseline != "learned" and self.normalize_values:
+            raise ValueError(
+                "normalize_values is for the values that the learned baseline takes, got baseline "
+                f'"{self.baseline}"'
+            )
         if self.baseline == "greedy" and self.group_size > 1:
             raise ValueError(
                 'baseline "greedy" compares an episode with the greedy one of its own start, the '
@@ -125,7 +136,7 @@ class ReinforceConfig:
             )
 
 
-class Reinforce(EntropyAlgorithm[ReinforceConfig]):
+class Reinforce(CriticAlgorithm[ReinforceConfig]):
     """REINFORCE: the mean over episodes of ``sum_t gamma^t (G_t - b_t) grad log pi(a_t|s_t)``.
 
     G_t is the discounted return from step t on and b_t the ``baseline``, for which see
@@ -165,6 +176,10 @@ class Reinforce(EntropyAlgorithm[ReinforceConfig]):
         """The discounted return; see `Algorithm.whole_return`."""
         return float(returns_to_go(episode.rewards, self.config.gamma)[0])
 
+    def value_targets(self, episodes: Sequence[Episode]) -> NDArray[np.float64]:
+        """The returns-to-go; see `CriticAlgorithm`."""
+        return np.concatenate(self._returns(episodes))
+
     def gradients(self, episodes: Sequence[Episode]) -> dict[str, float]:
         """Set ``grad`` to the gradient of the loss; minus it estimates that of the return.
 
@@ -186,7 +201,7 @@ class Reinforce(EntropyAlgorithm[ReinforceConfig]):
             parts = self._losses(
                 evaluation,
                 _join([advantages[i] for i in indices], like),
-                _join([returns[i] for i in indices], like),
+                _join([self.scale.normalize(returns[i]) for i in indices], like),
                 num_episodes=len(episodes),
                 num_steps=num_steps,
             )
@@ -202,7 +217,7 @@ class Reinforce(EntropyAlgorithm[ReinforceConfig]):
         self,
         evaluation: Evaluation,
         advantages: torch.Tensor,
-        returns: torch.Tensor,
+        targets: torch.Tensor,
         *,
         num_episodes: int,
         num_steps: int,
@@ -214,7 +229,7 @@ class Reinforce(EntropyAlgorithm[ReinforceConfig]):
         }
         loss = parts["policy_loss"] - self.entropy_coef.value * parts["entropy"]
         if self.config.baseline == "learned":
-            parts["value_loss"] = value_loss(evaluation.values, returns, num_steps)
+            parts["value_loss"] = value_loss(evaluation.values, targets, num_steps)
             loss = loss + self.config.value_coef * parts["value_loss"]
         return {"loss": loss, **parts}
 
@@ -222,7 +237,9 @@ class Reinforce(EntropyAlgorithm[ReinforceConfig]):
         bootstrap = self.config.baseline == "learned"
         return [
             returns_to_go(
-                episode.rewards, self.config.gamma, episode.final_value if bootstrap else 0.0
+                episode.rewards,
+                self.config.gamma,
+                self.scale.final_value(episode) if bootstrap else 0.0,
             )
             for episode in episodes
         ]
@@ -238,7 +255,7 @@ class Reinforce(EntropyAlgorithm[ReinforceConfig]):
             self.config.gamma,
             self.config.baseline,
             groups=[episode.group for episode in episodes],
-            values=[episode.values for episode in episodes],
+            values=self._known_values(episodes),
             greedy_returns=best if self.greedy_rollout else None,
         )
         return normalized(advantages) if self.config.normalize_advantages else advantages

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TypeVar
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from textgym_agents.policies import Episode
+from textgym_agents.algorithms.base import check_rewards
+from textgym_agents.algorithms.entropy import EntropyAlgorithm, EntropyConfig
+from textgym_agents.policies import Episode, Policy
 
 Floats = NDArray[np.float64]
 FloatsT = TypeVar("FloatsT", float, Floats)
@@ -83,3 +86,68 @@ class RunningScale:
         self._count = float(tensors["scale.count"])
         self._mean = float(tensors["scale.mean"])
         self._squares = float(tensors["scale.squares"])
+
+
+class CriticConfig(EntropyConfig, Protocol):
+    """What `CriticAlgorithm` reads of a configuration."""
+
+    @property
+    def normalize_values(self) -> bool:
+        """Whether the critic learns in units of the returns."""
+
+
+ConfigT = TypeVar("ConfigT", bound=CriticConfig)
+
+
+class CriticAlgorithm(EntropyAlgorithm[ConfigT]):
+    """Takes one step a batch, with a critic that may learn in units of the returns.
+
+    Attributes:
+        scale: The returns'; without ``normalize_values`` it changes nothing.
+    """
+
+    def __init__(self, policy: Policy, config: ConfigT) -> None:
+        super().__init__(policy, config)
+        self.scale = RunningScale()
+
+    @abstractmethod
+    def value_targets(self, episodes: Sequence[Episode]) -> Floats:
+        """What the critic is to predict, in the reward's unit: float64 ``[M]``, all steps'."""
+
+    def update(
+        self,
+        episodes: Sequence[Episode],
+        progress: float = 0.0,
+        rng: np.random.Generator | None = None,
+    ) -> dict[str, float]:
+        """One optimizer step; see `EntropyAlgorithm.update`.
+
+        With ``normalize_values`` the scale of the returns is that of the batches before, so that
+        no episode's baseline knows its return; the first batch has none but its own.
+        """
+        if not self.config.normalize_values:
+            return super().update(episodes, progress, rng)
+        check_rewards(episodes)
+        returns = self.value_targets(episodes)
+        first = self.scale.empty and bool(np.isfinite(returns).all())
+        if first:
+            self.scale.add(returns)
+        metrics = super().update(episodes, progress, rng)
+        if not first:
+            self.scale.add(returns)
+        return metrics
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The entropy's weight and the returns' scale, as far as in use."""
+        return super().state() | (self.scale.state() if self.config.normalize_values else {})
+
+    def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Go on from what `state` gave; see `Algorithm.load_state`."""
+        self._check_state(tensors)
+        self.entropy_coef.load_state(tensors)
+        if self.config.normalize_values:
+            self.scale.load_state(tensors)
+
+    def _known_values(self, episodes: Sequence[Episode]) -> list[Floats]:
+        """The values that acted, in the reward's unit, ``[T]`` of each episode."""
+        return [self.scale.restore(episode.values.astype(np.float64)) for episode in episodes]
