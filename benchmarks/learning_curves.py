@@ -68,7 +68,12 @@ def algorithms(group_size: int) -> dict[str, tuple[AlgorithmConfig, dict[str, An
     """What is compared: configurations, and arguments of their environments."""
     linear: dict[str, Any] = {"learning_rate": RATE, "schedule": "linear"}
     groups: dict[str, Any] = {"learning_rate": RATE, "group_size": group_size}
-    clipped = linear | {"learning_rate": RATE / 2, "num_epochs": 2, "num_minibatches": 2}
+    clipped = linear | {  # Four steps a batch, which go as far as one of the others.
+        "learning_rate": RATE / 4,
+        "num_epochs": 2,
+        "num_minibatches": 2,
+        "value_coef": 0.1,
+    }
     greedy = linear | {"learning_rate": RATE * 2}  # Of half as many steps: rollouts are two.
     reinforce = ReinforceConfig(schedule="linear", baseline="leave_one_out", **groups)
     trpo = TRPOConfig(
@@ -91,7 +96,7 @@ def algorithms(group_size: int) -> dict[str, tuple[AlgorithmConfig, dict[str, An
         "cispo": (GRPOConfig(variant="cispo", **groups), {}),
         "a2c": (A2CConfig(normalize_advantages=True, **linear), {}),
         "ppo": (PPOConfig(**clipped), {}),
-        "nlpo": (NLPOConfig(mask_top_p=0.95, **clipped), {}),
+        "nlpo": (NLPOConfig(mask_top_p=0.95, mask_interval=2, **clipped), {}),
         "trpo": (trpo, {}),
         "expert iteration": (ExpertIterationConfig(**groups), {}),
         "likelihood": (MaximumLikelihoodConfig(**linear), {"demonstrations": True}),
