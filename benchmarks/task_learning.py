@@ -184,7 +184,7 @@ def seconds_of(folder: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=500_000, help="tokens of training, a run")
+    parser.add_argument("--steps", type=int, default=400_000, help="tokens of training, a run")
     parser.add_argument("--episodes", type=int, default=1_024, help="held-out prompts")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
