@@ -3,15 +3,15 @@
     python benchmarks/learning_curves.py --env Story-v0 --jobs 2
 
 Each algorithm learns the task, at one level, from the environment's reward, for the same number of
-tokens. Sampling colder raises a likelihood model's score for nothing; so all policies act at a low
-temperature, in learning and in scoring, and each is compared with the start as it acts there and
-with the start at the temperature that is best for it. Their held-out scores (sampled, on validation
-prompts that are the same for all that has the same seed) are compared as they are at the end, and
-their scores on training prompts at the time when the fastest had finished. Beside them: maximum
-likelihood on the experts' answers for the same number of tokens, REINFORCE on a random reward, and
-the best of several of the start's samples by the reward, which is what can be had without learning
-where the reward may be asked at decoding. Intervals are over the seeds. A run that was cut off goes
-on where it was, and a finished one is not repeated.
+tokens. Sampling colder raises a likelihood model's score for nothing; so texts are sampled at a low
+temperature, and each policy is compared with the start at this one and at the one that is best for
+the start. Their held-out scores (sampled, on validation prompts that are the same for all that has
+the same seed) are compared as they are at the end, and their scores on training prompts at the time
+when the fastest had finished. Beside them: maximum likelihood on the experts' answers for the same
+number of tokens, REINFORCE on a random reward, and the best of several of the start's samples by
+the reward, which is what can be had without learning where the reward may be asked at decoding.
+Intervals are over the seeds. A run that was cut off goes on where it was, and a finished one is not
+repeated.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 BEST_OF = 4
 """Tries from which the reward chooses, of the control that does not learn."""
 START = "bundled model"
+CHOSEN = f"{START}, best of {BEST_OF}"
 NO_CURVE = ("likelihood", "random reward")
 """Whose training texts are the expert's, or are not scored by the task's reward."""
 
@@ -150,31 +151,28 @@ def learn(where: Where, name: str, steps: int, num_envs: int, seed: int, folder:
     return train(config, algorithm).checkpoint
 
 
-def scored(where: Where, name: str, budget: Budget, seed: int, folder: Path) -> float:
+def scored(
+    where: Where, name: str, temperature: float, budget: Budget, seed: int, folder: Path
+) -> float:
     """The held-out score of a control, or of what an algorithm has learned; kept in the folder."""
-    path = folder / f"score-{budget.held_out}.json"
+    path = folder / f"score-{budget.held_out}-{temperature:g}.json"
     if not path.is_file():
-        how = {"temperature": where.temperature} | controls(where).get(name, {})
         if name in ALGORITHMS:
             checkpoint = learn(where, name, budget.steps, budget.num_envs, seed, folder)
             policy = load_checkpoint_policy(checkpoint)
         else:
             policy = bundled(where.id)
-        result = held_out(policy, budget, env_id=where.id, level=where.level, seed=seed, **how)
+        result = held_out(
+            policy,
+            budget,
+            env_id=where.id,
+            level=where.level,
+            seed=seed,
+            temperature=temperature,
+            best_of=BEST_OF if name == CHOSEN else 1,
+        )
         write_json(path, {"score": result.scores["score"].mean})
     return float(json.loads(path.read_text("utf-8"))["score"])
-
-
-def controls(where: Where) -> dict[str, dict[str, Any]]:
-    """The start at each temperature, and as the reward would choose among its samples."""
-    temperatures = dict.fromkeys((where.temperature, *TEMPERATURES))
-    starts = {start_at(t): {"temperature": t} for t in temperatures}
-    return {**starts, f"{START}, best of {BEST_OF}": {"best_of": BEST_OF}}
-
-
-def start_at(temperature: float) -> str:
-    """The name of its row."""
-    return f"{START}, temperature {temperature:g}"
 
 
 def curve(folder: Path) -> list[tuple[float, float]]:
@@ -214,20 +212,14 @@ def draw(curves: dict[str, list[list[tuple[float, float]]]], path: Path) -> None
     temporary.replace(path)
 
 
-def row(scores: Sequence[float], start: Sequence[float], best: Sequence[float]) -> dict[str, Any]:
-    """What is known of a policy from its scores and those of the start, one a seed."""
-    gain, net = (
-        Estimate.of([after - before for after, before in zip(scores, other, strict=True)])
-        for other in (start, best)
-    )
+def compared(scores: Sequence[float], start: Sequence[float], where: str = "") -> dict[str, str]:
+    """Columns on scores and those of the start, one a seed."""
+    more = Estimate.of([after - before for after, before in zip(scores, start, strict=True)])
     return {
-        "held-out score, sampled": interval(Estimate.of(scores)),
-        "more than the start": interval(gain),
-        "more than the start at its best temperature": interval(net),
-        "apart": "above" if net.low > 0 else "below" if net.high < 0 else "no",
-        "each seed": ", ".join(f"{score:.3f}" for score in scores),
-        "seconds a run": "",
-        "training score at equal seconds": "",
+        f"held-out score{where}": interval(Estimate.of(scores)),
+        f"more than the start{where}": interval(more),
+        f"apart{where}": "above" if more.low > 0 else "below" if more.high < 0 else "no",
+        f"each seed{where}": ", ".join(f"{score:.3f}" for score in scores),
     }
 
 
@@ -252,25 +244,39 @@ def main() -> None:
     args = parser.parse_args()
     budget = Budget(steps=args.steps, num_envs=args.num_envs, held_out=args.episodes)
     where = Where(args.env, args.level, args.group_size, args.temperature)
-    names = [*controls(where), *args.only]
+    names, seeds = [START, CHOSEN, *args.only], range(args.seeds)
     folders = {
         name: [
             args.runs / where.table / f"{name.replace(',', '').replace(' ', '-')}-{seed}"
-            for seed in range(args.seeds)
+            for seed in seeds
         ]
         for name in names
     }
+    at_hand = dict.fromkeys((args.temperature, *TEMPERATURES))
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-        asked = {
-            (name, seed): pool.submit(scored, where, name, budget, seed, folders[name][seed])
-            for seed in range(args.seeds)
-            for name in names
-        }
-        means = {key: future.result() for key, future in asked.items()}
-    scores = {name: [means[name, seed] for seed in range(args.seeds)] for name in names}
-    start = scores[start_at(where.temperature)]
-    best = max((scores[start_at(t)] for t in TEMPERATURES), key=mean)
-    rows = {name: {"policy": name, **row(scores[name], start, best)} for name in names}
+
+        def ask(pairs: Sequence[tuple[str, float]]) -> dict[tuple[str, float], list[float]]:
+            """Scores of policies at temperatures, one a seed."""
+            asked = {
+                (pair, seed): pool.submit(
+                    scored, where, *pair, budget, seed, folders[pair[0]][seed]
+                )
+                for seed in seeds
+                for pair in pairs
+            }
+            return {pair: [asked[pair, seed].result() for seed in seeds] for pair in pairs}
+
+        scores = ask([*((START, t) for t in at_hand), *((n, args.temperature) for n in names[1:])])
+        best = max(TEMPERATURES, key=lambda t: mean(scores[START, t]))
+        scores |= ask([(name, best) for name in args.only])
+    rows: dict[str, dict[str, str]] = {}
+    for name in names:
+        rows[name] = {"policy": name}
+        for t, there in ((args.temperature, ""), (best, " at the start's best temperature")):
+            own = scores.get((name, t), scores[name, args.temperature])
+            columns = compared(own, scores[START, t], there)
+            rows[name] |= columns if (name, t) in scores else dict.fromkeys(columns, "")
+        rows[name] |= {"seconds a run": "", "training score at equal seconds": ""}
     curves = {name: [curve(folder) for folder in folders[name]] for name in args.only}
     times = {name: mean(points[-1][0] for points in curves[name]) for name in args.only}
     fastest = min((times[name] for name in args.only if name not in NO_CURVE), default=0.0)
@@ -284,7 +290,8 @@ def main() -> None:
         f"Algorithms on {args.env}, level {args.level}, from the bundled model, {args.steps:,} "
         f"tokens a run in batches of {args.num_envs} texts, groups of {args.group_size}, at "
         f"temperature {args.temperature:g}, {args.seeds} seeds of {args.episodes:,} held-out "
-        "prompts, 95% intervals over the seeds"
+        "prompts, 95% intervals over the seeds; the start by temperature: "
+        + ", ".join(f"{mean(scores[START, t]):.3f} at {t:g}" for t in sorted(at_hand))
     )
     publish(where.table, title, command, list(rows.values()), args.output)
     drawn = {name: points for name, points in curves.items() if name not in NO_CURVE}
