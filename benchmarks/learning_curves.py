@@ -212,15 +212,57 @@ def draw(curves: dict[str, list[list[tuple[float, float]]]], path: Path) -> None
     temporary.replace(path)
 
 
-def compared(scores: Sequence[float], start: Sequence[float], where: str = "") -> dict[str, str]:
-    """Columns on scores and those of the start, one a seed."""
+Scores = dict[tuple[str, float], list[float]]
+"""Held-out scores of a policy at a temperature, one a seed."""
+
+
+def ask_all(
+    where: Where, names: Sequence[str], budget: Budget, folders: dict[str, list[Path]], jobs: int
+) -> tuple[Scores, float]:
+    """All scores, and the temperature that is best for the start."""
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+
+        def ask(pairs: Sequence[tuple[str, float]]) -> Scores:
+            seeds = range(len(folders[START]))
+            asked = {
+                (pair, seed): pool.submit(
+                    scored, where, *pair, budget, seed, folders[pair[0]][seed]
+                )
+                for seed in seeds
+                for pair in pairs
+            }
+            return {pair: [asked[pair, seed].result() for seed in seeds] for pair in pairs}
+
+        starts = [(START, t) for t in dict.fromkeys((where.temperature, *TEMPERATURES))]
+        scores = ask([*starts, *((name, where.temperature) for name in names if name != START)])
+        best = max(TEMPERATURES, key=lambda t: mean(scores[START, t]))
+        return scores | ask([(name, best) for name in names if name != CHOSEN]), best
+
+
+def table(
+    names: Sequence[str], scores: Scores, temperature: float, best: float
+) -> dict[str, dict[str, str]]:
+    """A row a policy; the times are blank."""
+    rows: dict[str, dict[str, str]] = {}
+    for name in names:
+        rows[name] = {"policy": name}
+        for t, there in ((temperature, ""), (best, " at the start's best temperature")):
+            columns = compared(scores.get((name, t)), scores[START, t])
+            rows[name] |= {column + there: text for column, text in columns.items()}
+        rows[name] |= {"seconds a run": "", "training score at equal seconds": ""}
+    return rows
+
+
+def compared(scores: Sequence[float] | None, start: Sequence[float]) -> dict[str, str]:
+    """Columns on scores and those of the start, one a seed; blank for no scores."""
+    columns = ("held-out score", "more than the start", "apart", "each seed")
+    if scores is None:
+        return dict.fromkeys(columns, "")
     more = Estimate.of([after - before for after, before in zip(scores, start, strict=True)])
-    return {
-        f"held-out score{where}": interval(Estimate.of(scores)),
-        f"more than the start{where}": interval(more),
-        f"apart{where}": "above" if more.low > 0 else "below" if more.high < 0 else "no",
-        f"each seed{where}": ", ".join(f"{score:.3f}" for score in scores),
-    }
+    side = "above" if more.low > 0 else "below" if more.high < 0 else "no"
+    seeds = ", ".join(f"{score:.3f}" for score in scores)
+    texts = (interval(Estimate.of(scores)), interval(more), side, seeds)
+    return dict(zip(columns, texts, strict=True))
 
 
 def interval(estimate: Estimate) -> str:
@@ -244,39 +286,16 @@ def main() -> None:
     args = parser.parse_args()
     budget = Budget(steps=args.steps, num_envs=args.num_envs, held_out=args.episodes)
     where = Where(args.env, args.level, args.group_size, args.temperature)
-    names, seeds = [START, CHOSEN, *args.only], range(args.seeds)
+    names = [START, CHOSEN, *args.only]
     folders = {
         name: [
             args.runs / where.table / f"{name.replace(',', '').replace(' ', '-')}-{seed}"
-            for seed in seeds
+            for seed in range(args.seeds)
         ]
         for name in names
     }
-    at_hand = dict.fromkeys((args.temperature, *TEMPERATURES))
-    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-
-        def ask(pairs: Sequence[tuple[str, float]]) -> dict[tuple[str, float], list[float]]:
-            """Scores of policies at temperatures, one a seed."""
-            asked = {
-                (pair, seed): pool.submit(
-                    scored, where, *pair, budget, seed, folders[pair[0]][seed]
-                )
-                for seed in seeds
-                for pair in pairs
-            }
-            return {pair: [asked[pair, seed].result() for seed in seeds] for pair in pairs}
-
-        scores = ask([*((START, t) for t in at_hand), *((n, args.temperature) for n in names[1:])])
-        best = max(TEMPERATURES, key=lambda t: mean(scores[START, t]))
-        scores |= ask([(name, best) for name in args.only])
-    rows: dict[str, dict[str, str]] = {}
-    for name in names:
-        rows[name] = {"policy": name}
-        for t, there in ((args.temperature, ""), (best, " at the start's best temperature")):
-            own = scores.get((name, t), scores[name, args.temperature])
-            columns = compared(own, scores[START, t], there)
-            rows[name] |= columns if (name, t) in scores else dict.fromkeys(columns, "")
-        rows[name] |= {"seconds a run": "", "training score at equal seconds": ""}
+    scores, best = ask_all(where, names, budget, folders, args.jobs)
+    rows = table(names, scores, args.temperature, best)
     curves = {name: [curve(folder) for folder in folders[name]] for name in args.only}
     times = {name: mean(points[-1][0] for points in curves[name]) for name in args.only}
     fastest = min((times[name] for name in args.only if name not in NO_CURVE), default=0.0)
@@ -291,7 +310,7 @@ def main() -> None:
         f"tokens a run in batches of {args.num_envs} texts, groups of {args.group_size}, at "
         f"temperature {args.temperature:g}, {args.seeds} seeds of {args.episodes:,} held-out "
         "prompts, 95% intervals over the seeds; the start by temperature: "
-        + ", ".join(f"{mean(scores[START, t]):.3f} at {t:g}" for t in sorted(at_hand))
+        + ", ".join(f"{mean(found):.3f} at {t:g}" for (n, t), found in scores.items() if n == START)
     )
     publish(where.table, title, command, list(rows.values()), args.output)
     drawn = {name: points for name, points in curves.items() if name not in NO_CURVE}
