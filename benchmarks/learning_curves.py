@@ -246,7 +246,7 @@ def table(
     rows: dict[str, dict[str, str]] = {}
     for name in names:
         rows[name] = {"policy": name}
-        for t, there in ((temperature, ""), (best, " at the start's best temperature")):
+        for t, there in ((temperature, ""), (best, " at its best temperature")):
             columns = compared(scores.get((name, t)), scores[START, t])
             rows[name] |= {column + there: text for column, text in columns.items()}
         rows[name] |= {"seconds a run": "", "training score at equal seconds": ""}
