@@ -202,7 +202,7 @@ def test_selection_collects_again_and_state_is_resumed(
     assert rows == rows_without_time(tmp_path / "halves")
     assert [row["episodes"] for row in rows] == [8] * 4  # Two rollouts of four.
     assert rows[-1]["seen"] > rows[0]["seen"] > 0
-    with pytest.raises(ValueError, match="Reinforce keeps no state, got seen"):
+    with pytest.raises(ValueError, match="this run keeps differ in seen"):
         Reinforce(MLPPolicy(*[gym.spaces.Discrete(2)] * 2), ReinforceConfig()).load_state(
             load_algorithm(results[0].checkpoint)
         )

@@ -108,10 +108,7 @@ class Algorithm(ABC, Generic[ConfigT]):
         Raises:
             ValueError: The names are not those of this algorithm's state.
         """
-        if tensors:
-            raise ValueError(
-                f"{type(self).__name__} keeps no state, got {', '.join(sorted(tensors))}"
-            )
+        self._check_state(tensors)
 
     def _check_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Check that a state to load has the names of this algorithm's own.

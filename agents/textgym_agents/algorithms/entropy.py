@@ -141,6 +141,5 @@ class EntropyAlgorithm(Algorithm[ConfigT]):
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on from what `state` gave; see `Algorithm.load_state`."""
-        own = self.state()
-        super().load_state({name: tensors[name] for name in tensors if name not in own})
+        super().load_state(tensors)
         self.entropy_coef.load_state(tensors)

@@ -143,8 +143,7 @@ class CriticAlgorithm(EntropyAlgorithm[ConfigT]):
 
     def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Go on from what `state` gave; see `Algorithm.load_state`."""
-        self._check_state(tensors)
-        self.entropy_coef.load_state(tensors)
+        super().load_state(tensors)
         if self.config.normalize_values:
             self.scale.load_state(tensors)
 
