@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -84,6 +85,47 @@ def test_numbers_and_gradients_are_those_of_a_pass_of_its_own(
     assert len(taken) == len(computed) > 20
     for one, other in zip(taken, computed, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+FROZEN = [
+    r"mlp\.c_fc",
+    r"mlp\.c_proj",
+    r"mlp\.c_proj\.bias|c_fc\.weight",
+    r"h\.0|wte|wpe",  # Then the first MLP needs no gradient at all,
+    r"^(?!.*h\.0\.mlp\.c_proj)",  # and here that of its last product alone.
+]
+
+
+@pytest.mark.parametrize("frozen", FROZEN)
+def test_gradients_of_what_is_not_frozen_are_the_same(
+    frozen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, batch = acted()
+    kept = [p for name, p in policy.named_parameters() if not re.search(frozen, name)]
+    for parameter in policy.parameters():
+        parameter.requires_grad_(any(parameter is one for one in kept))
+    with monkeypatch.context() as patch:
+        without_products(patch)
+        taken = learned(policy, [batch])
+    policy.clear_cache()
+    computed = learned(policy, [batch])
+    assert len(taken) == len(computed) == 3 + len(kept)
+    for one, other in zip(taken, computed, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_what_an_activation_gave_is_not_held_until_the_backward_pass() -> None:
+    policy, batch = acted()
+    wide: dict[int, Tensor] = {}  # Of the MLPs' inner width, each storage once.
+
+    def pack(tensor: Tensor) -> Tensor:
+        if tensor.shape[-1] == 64 and tensor.ndim == 3:
+            wide[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        policy.evaluate(batch)
+    assert len(wide) == 2  # One a layer: what goes into the activation.
 
 
 def test_a_critic_takes_over_what_it_has_computed(monkeypatch: pytest.MonkeyPatch) -> None:

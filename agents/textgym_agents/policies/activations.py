@@ -7,7 +7,7 @@ the gradient takes them from here; what is left of it is element by element, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 
 _IntArray = NDArray[np.int64]
 
@@ -120,8 +121,8 @@ class Activations:
         go as it is given out, and nothing more is kept.
 
         Args:
-            layers: Of weights ``[in, out]`` and a bias, in the order of the products; each
-                is called once, with ``[..., T, in]``.
+            layers: In the order of the products: of weights ``[in, out]`` and a bias; or GPT-2's
+                MLPs, of two such products. Each is called once, with ``[..., T, in]``.
             rows: int64 ``[T]``, of the tokens that go through them.
         """
         self._asked.update(rows.tolist())
@@ -130,19 +131,38 @@ class Activations:
             self._rows, self._closed = {}, True
         index = torch.from_numpy(rows).to(self._device)
 
-        def give(layer: Any, blocks: list[Tensor], states: Tensor) -> Tensor:
+        def take(blocks: list[Tensor], states: Tensor) -> Tensor:
             whole = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
             product = whole.index_select(0, index)
             if last:
                 blocks.clear()
-            product = product.view(*states.shape[:-1], -1)
+            return product.view(*states.shape[:-1], -1)
+
+        def give(layer: Any, blocks: list[Tensor], states: Tensor) -> Tensor:
+            product = take(blocks, states)
             given: Tensor = _Given.apply(  # type: ignore[no-untyped-call]
                 states.to(product.dtype), layer.weight, layer.bias, product
             )
             return given
 
-        for layer, blocks in zip(layers, self._blocks, strict=True):
-            layer.forward = partial(give, layer, blocks)
+        def give_both(
+            mlp: Any, inner_blocks: list[Tensor], blocks: list[Tensor], states: Tensor
+        ) -> Tensor:
+            inner, product = take(inner_blocks, states), take(blocks, states)
+            into, out = mlp.c_fc, mlp.c_proj
+            weights = into.weight, into.bias, out.weight, out.bias
+            given: Tensor = _GivenMLP.apply(  # type: ignore[no-untyped-call]
+                states.to(product.dtype), *weights, inner, product, mlp.act
+            )
+            return given
+
+        kept = iter(self._blocks)
+        for layer in layers:
+            if isinstance(layer, GPT2MLP):
+                given = partial(give_both, layer, next(kept), next(kept))
+            else:
+                given = partial(give, layer, next(kept))
+            layer.forward = given
         try:
             yield
         finally:
@@ -162,11 +182,68 @@ class _Given(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         states, weight = ctx.saved_tensors
-        of_states, of_weight, of_bias = ctx.needs_input_grad[:3]
-        flat = grad.flatten(0, -2)
-        return (
-            grad @ weight.to(grad.dtype).t() if of_states else None,
-            (states.flatten(0, -2).t() @ flat).to(weight.dtype) if of_weight else None,
-            flat.sum(dim=0).to(ctx.bias_dtype) if of_bias else None,
-            None,
+        found = _product_gradients(grad, states, weight, ctx.bias_dtype, ctx.needs_input_grad[:3])
+        return *found, None
+
+
+class _GivenMLP(torch.autograd.Function):
+    """Two products with an activation between them, whose values are known.
+
+    What the activation gave is computed in the backward pass alone, the first time it is needed.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        states: Tensor,
+        weight_in: Tensor,
+        bias_in: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        inner: Tensor,
+        product: Tensor,
+        activation: Callable[[Tensor], Tensor],
+    ) -> Tensor:
+        ctx.save_for_backward(states, weight_in, bias_in, weight, inner)
+        ctx.activation, ctx.bias_dtype = activation, bias.dtype
+        return product
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        states, weight_in, bias_in, weight, inner = ctx.saved_tensors
+        to_inner = any(ctx.needs_input_grad[:3])
+        twice = torch.is_grad_enabled()  # Then the gradient is to depend on the inputs.
+        if twice and to_inner:
+            inner = states @ weight_in.to(states.dtype) + bias_in.to(states.dtype)
+        elif to_inner:
+            inner = inner.detach().requires_grad_()
+        with torch.set_grad_enabled(to_inner):
+            active = ctx.activation(inner)
+        wanted = (to_inner, *ctx.needs_input_grad[3:5])
+        found = _product_gradients(
+            grad, active if twice else active.detach(), weight, ctx.bias_dtype, wanted
         )
+        if not to_inner:
+            return None, None, None, *found[1:], None, None, None
+        (of_inner,) = torch.autograd.grad(active, inner, found[0], create_graph=twice)
+        outer = _product_gradients(
+            of_inner, states, weight_in, bias_in.dtype, ctx.needs_input_grad[:3]
+        )
+        return *outer, *found[1:], None, None, None
+
+
+def _product_gradients(
+    grad: Tensor,
+    states: Tensor,
+    weight: Tensor,
+    bias_dtype: torch.dtype,
+    wanted: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Those of ``states @ weight + bias`` with respect to each, where wanted."""
+    of_states, of_weight, of_bias = wanted
+    flat = grad.flatten(0, -2)
+    return (
+        grad @ weight.to(grad.dtype).t() if of_states else None,
+        (states.flatten(0, -2).t() @ flat).to(weight.dtype) if of_weight else None,
+        flat.sum(dim=0).to(bias_dtype) if of_bias else None,
+    )

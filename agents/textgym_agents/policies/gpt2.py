@@ -63,12 +63,10 @@ def is_hooked(modules: Iterable[nn.Module]) -> bool:
 
 
 def products_of(model: PreTrainedModel) -> list[nn.Module]:
-    """The layers whose products a forward pass can keep, in their order."""
+    """The layers whose products a forward pass can keep, in their order; an MLP has two."""
     decoder: Any = model.transformer
     return [
-        layer
-        for block in decoder.h
-        for layer in (block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj)
+        layer for block in decoder.h for layer in (block.attn.c_attn, block.attn.c_proj, block.mlp)
     ]
 
 
