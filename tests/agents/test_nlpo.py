@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -126,6 +128,35 @@ def test_an_action_that_rounding_moves_over_the_edge_stays(kind: str) -> None:
     log_probs = learner.behaviour.evaluate([moved]).log_probs
     assert torch.isfinite(log_probs).all()
     assert float(log_probs[-1].detach()) < 0
+
+
+def test_an_update_asks_the_masking_policy_once_about_each_episode(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And goes where it goes if it asks every time."""
+
+    def learned(once: bool) -> tuple[Policy, int]:
+        config = NLPOConfig(num_epochs=3, num_minibatches=2, learning_rate=0.01, kl_coef=0.1)
+        learner = NLPO(policy("causal_lm").double(), config)
+        learner.behaviour.masking.double()
+        masking, asked = learner.behaviour.masking, []
+        plain = masking.episode_log_probs
+
+        def counted(episodes: Sequence[Episode]) -> torch.Tensor:
+            asked.extend(id(episode.observations) for episode in episodes)
+            return plain(episodes)
+
+        monkeypatch.setattr(masking, "episode_log_probs", counted)
+        if not once:
+            monkeypatch.setattr(learner.behaviour, "masks_kept", nullcontext)
+        for number in range(2):
+            learner.update(rollout(learner, seed=number))
+        return learner.policy, len(asked)
+
+    (one, asked), (other, asked_again) = learned(True), learned(False)
+    assert (asked, asked_again) == (2 * 32, 2 * 32 * 4)
+    for name, tensor in one.state_dict().items():
+        torch.testing.assert_close(tensor, other.state_dict()[name], rtol=1e-9, atol=1e-12)
 
 
 def test_masking_policy_is_renewed_at_the_interval() -> None:

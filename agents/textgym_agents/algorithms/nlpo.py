@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -91,7 +92,8 @@ class NLPO(PPO):
             PPO's metrics, and ``mask_age``: for how many updates the masking policy, as it was in
             this one, had been there before.
         """
-        metrics = super().update(episodes, progress, rng)
+        with self._restricted.masks_kept():
+            metrics = super().update(episodes, progress, rng)
         metrics["mask_age"] = self._age
         self._age += 1
         if self._age == self._interval:
@@ -139,6 +141,7 @@ class RestrictedPolicy(Policy):
         self.masking = copy.deepcopy(policy, {**shared, id(getattr(policy, "critic", None)): None})
         self.masking.requires_grad_(False)
         self.masking.sampling = Sampling(temperature=policy.sampling.temperature, top_p=top_p)
+        self._masks: dict[int, tuple[NDArray[np.uint8], int]] | None = None
 
     @torch.no_grad()
     def renew(self) -> None:
@@ -173,13 +176,40 @@ class RestrictedPolicy(Policy):
     def evaluate(self, episodes: Sequence[Episode]) -> Evaluation:
         """Evaluate the restricted distribution; see `Policy.evaluate`.
 
-        The masks are computed anew: a batch's would take a byte for each action at each step. An
-        action that was taken counts as left, should rounding have moved it over the edge.
+        An action that was taken counts as left, should rounding have moved it over the edge.
         """
         return self._policy.evaluate(self.restricted(episodes))
 
     def restricted(self, episodes: Sequence[Episode]) -> list[Episode]:
         """The episodes with the masks of the actions left in their ``action_masks``."""
+        kept = self._masks
+        if kept is None or not all(isinstance(e.observations, Contexts) for e in episodes):
+            return self._masked(episodes)
+        new = [episode for episode in episodes if id(episode) not in kept]
+        for episode, found in zip(new, self._masked(new) if new else (), strict=True):
+            assert found.action_masks is not None
+            size = found.action_masks.shape[1]
+            kept[id(episode)] = np.packbits(found.action_masks, axis=1), size
+
+        def mask(episode: Episode) -> NDArray[np.bool_]:
+            bits, size = kept[id(episode)]
+            return np.unpackbits(bits, axis=1, count=size).view(np.bool_)
+
+        return [replace(episode, action_masks=mask(episode)) for episode in episodes]
+
+    @contextmanager
+    def masks_kept(self) -> Iterator[None]:
+        """Compute each sequence's masks once inside, of episodes that stay as they are.
+
+        They take a bit for each action at each step.
+        """
+        self._masks = {}
+        try:
+            yield
+        finally:
+            self._masks = None
+
+    def _masked(self, episodes: Sequence[Episode]) -> list[Episode]:
         with torch.no_grad():
             own = [replace(episode, kept=None) for episode in episodes]  # Not by its filters.
             masks = torch.isfinite(self.masking.episode_log_probs(own)).cpu().numpy()
