@@ -32,6 +32,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from demo import Budget, bundled, held_out
+from resuming import check_same
 from tables import RESULTS, publish
 from task_learning import ENV_IDS
 
@@ -287,6 +288,9 @@ def main() -> None:
     budget = Budget(steps=args.steps, num_envs=args.num_envs, held_out=args.episodes)
     where = Where(args.env, args.level, args.group_size, args.temperature)
     names = [START, CHOSEN, *args.only]
+    batches = {"steps": args.steps, "num_envs": args.num_envs, "temperature": args.temperature}
+    compared_ones = {name: algorithms(args.group_size)[name] for name in args.only}
+    check_same(args.runs / where.table, batches | compared_ones)
     folders = {
         name: [
             args.runs / where.table / f"{name.replace(',', '').replace(' ', '-')}-{seed}"

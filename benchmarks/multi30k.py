@@ -46,13 +46,13 @@ import numpy as np
 from corpus_bleu import Bootstrap, Interval, bleu, length_ratio, signature, statistics
 from multi30k_setting import (
     Settings,
-    check_same,
     episodes_on,
     make_tokenizer,
     references,
     texts,
     validation_loss,
 )
+from resuming import check_same
 from tables import RESULTS, publish
 from task_learning import seconds_of
 
@@ -355,7 +355,8 @@ def main() -> None:
     args = arguments()
     names = Settings.__dataclass_fields__
     settings = Settings(**{name: value for name, value in vars(args).items() if name in names})
-    check_same(settings)
+    depended_on = {k: v for k, v in vars(settings).items() if k not in ("runs", "device")}
+    check_same(settings.runs, depended_on)
     make_tokenizer(settings)
     seeds = range(args.seeds)
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:

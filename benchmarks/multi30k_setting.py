@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from textgym.tasks import Task, load_task
 from textgym_agents.policies import Episode, Policy
 from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.rollout import collect
-from textgym_agents.runs.atomic import write_json, write_text
+from textgym_agents.runs.atomic import write_text
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
 
@@ -76,21 +75,6 @@ class Settings:
             "mask_in_info": False,
             **more,
         }
-
-
-def check_same(settings: Settings) -> None:
-    """Refuse a folder whose runs are others."""
-    path = settings.runs / "settings.json"
-    asked = {name: str(value) for name, value in asdict(settings).items()}
-    for name in ("runs", "device"):
-        del asked[name]
-    if path.is_file() and (there := json.loads(path.read_text("utf-8"))) != asked:
-        names = [name for name in asked if asked[name] != there.get(name)]
-        raise SystemExit(
-            f"{settings.runs} has runs with another {', '.join(names)}; ask for the same, or name "
-            "another folder with --runs"
-        )
-    write_json(path, asked)
 
 
 @cache

@@ -100,6 +100,9 @@ def test_learning_curves_run_in_small_and_go_on(tmp_path: Path) -> None:
     assert len(logs) == 15
     assert run("learning_curves.py", *small, *folders) == output
     assert all(path.read_bytes() == log for path, log in logs.items())
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        run("learning_curves.py", *small, "--temperature", "0.6", *folders)
+    assert "has runs with another temperature" in refused.value.stderr
 
 
 @pytest.mark.slow
@@ -172,6 +175,19 @@ def test_multi30k_says_where_it_looked_for_data(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError) as error:
         run("multi30k.py", "--data", str(tmp_path / "none.jsonl"))
     assert f"there are no data at {tmp_path / 'none.jsonl'}" in error.value.stderr
+
+
+def test_runs_of_other_settings_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    check_same = importlib.import_module("resuming").check_same
+    folder = tmp_path / "runs"
+    check_same(folder, {"steps": 100, "ppo": "a"})
+    check_same(folder, {"steps": 100, "trpo": "b"})  # More is not other.
+    with pytest.raises(SystemExit, match=r"has runs with another ppo, trpo; ask for the same"):
+        check_same(folder, {"steps": 100, "ppo": "c", "trpo": "d"})
+    check_same(folder, {"ppo": "a", "trpo": "b"})
 
 
 def test_corpus_bleu_is_that_of_sacrebleu(monkeypatch: pytest.MonkeyPatch) -> None:
