@@ -10,6 +10,7 @@ the same seed) are compared as they are at the end, and their scores on training
 when the fastest had finished. Beside them: maximum likelihood on the experts' answers for the same
 number of tokens, REINFORCE on a random reward, and the best of several of the start's samples by
 the reward, which is what can be had without learning where the reward may be asked at decoding.
+GRPO also learns with products in bfloat16, which is to change nothing but the time.
 Intervals are over the seeds. A run that was cut off goes on where it was, and a finished one is not
 repeated.
 """
@@ -62,6 +63,8 @@ BEST_OF = 4
 """Tries from which the reward chooses, of the control that does not learn."""
 START = "bundled model"
 CHOSEN = f"{START}, best of {BEST_OF}"
+BF16 = "grpo, bf16"
+"""GRPO again, with products in bfloat16, as CPUs and GPUs of today have them."""
 NO_CURVE = ("likelihood", "random reward")
 """Whose training texts are the expert's, or are not scored by the task's reward."""
 
@@ -92,6 +95,7 @@ def algorithms(group_size: int) -> dict[str, tuple[AlgorithmConfig, dict[str, An
         "scst": (ReinforceConfig(baseline="greedy", **greedy), {}),
         "rloo": (RLOOConfig(**groups), {}),
         "grpo": (GRPOConfig(**groups), {}),
+        BF16: (GRPOConfig(**groups), {}),
         "dr_grpo": (GRPOConfig(variant="dr_grpo", constant_length=32.0, **groups), {}),
         "dapo": (GRPOConfig(variant="dapo", **groups), {}),
         "gspo": (GRPOConfig(variant="gspo", **groups), {}),
@@ -144,7 +148,10 @@ def learn(where: Where, name: str, steps: int, num_envs: int, seed: int, folder:
         seed=seed,
         output=folder,
         resume=(folder / CHECKPOINTS / LATEST).is_file(),
-        policy=PolicyConfig(temperature=1.0 if name == "likelihood" else where.temperature),
+        policy=PolicyConfig(
+            temperature=1.0 if name == "likelihood" else where.temperature,
+            precision="bf16" if name == BF16 else "fp32",
+        ),
         threads=1,
         tensorboard=False,
         progress=False,

@@ -94,10 +94,10 @@ def test_learning_curves_run_in_small_and_go_on(tmp_path: Path) -> None:
         row["policy"] for row in rows
     }
     scored = {row["policy"] for row in rows if row["training score at equal seconds"]}
-    assert len(scored) == 13 and not scored & {"likelihood", "random reward"}
+    assert len(scored) == 14 and not scored & {"likelihood", "random reward"}
     assert (tmp_path / "learning_curves_story.png").stat().st_size > 5000
     logs = {path: path.read_bytes() for path in tmp_path.rglob("log.jsonl")}
-    assert len(logs) == 15
+    assert len(logs) == 16
     assert run("learning_curves.py", *small, *folders) == output
     assert all(path.read_bytes() == log for path, log in logs.items())
     with pytest.raises(subprocess.CalledProcessError) as refused:
