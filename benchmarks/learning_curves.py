@@ -79,7 +79,6 @@ def algorithms(group_size: int) -> dict[str, tuple[AlgorithmConfig, dict[str, An
         "num_minibatches": 2,
         "value_coef": 0.1,
     }
-    greedy = linear | {"learning_rate": RATE * 2}  # Of half as many steps: rollouts are two.
     reinforce = ReinforceConfig(schedule="linear", baseline="leave_one_out", **groups)
     trpo = TRPOConfig(
         target_kl=0.02,
@@ -92,7 +91,7 @@ def algorithms(group_size: int) -> dict[str, tuple[AlgorithmConfig, dict[str, An
     )
     return {
         "reinforce": (reinforce, {}),
-        "scst": (ReinforceConfig(baseline="greedy", **greedy), {}),
+        "scst": (ReinforceConfig(schedule="linear", baseline="greedy", **groups), {}),
         "rloo": (RLOOConfig(**groups), {}),
         "grpo": (GRPOConfig(**groups), {}),
         BF16: (GRPOConfig(**groups), {}),

@@ -33,6 +33,7 @@ def collect(
     generator: torch.Generator | None = None,
     deterministic: bool = False,
     follow_expert: bool = False,
+    one_per_group: bool = False,
 ) -> list[Episode]:
     """Run every slot for a fixed number of complete episodes, or of steps.
 
@@ -49,16 +50,19 @@ def collect(
         deterministic: Take the most probable actions.
         follow_expert: Take ``info["expert_action"]`` and do not ask the policy; the episodes'
             ``log_probs`` and ``values`` are then 0.
+        one_per_group: Run the first slot of those with the same seed alone; the others idle.
 
     Returns:
-        Episodes ordered by slot, then by time: ``num_envs * episodes_per_env`` complete ones, or as
-        many as the steps make.
+        Episodes ordered by slot, then by time: complete ones, ``episodes_per_env`` of each slot
+        that runs, or as many as the steps make.
 
     Raises:
         ValueError: If the number of seeds is not the number of slots, the environment does not
             reset itself, a reward is not finite, or there is no expert action to follow.
     """
     run = _Rollout(envs, policy, seeds, episodes_per_env, steps_per_env)
+    if one_per_group:
+        run.leave_out_others()
     while run.remaining.any():
         active = run.active
         if follow_expert:
@@ -110,6 +114,13 @@ class _Rollout:
         slot_seeds: Any = [int(seed) for seed in seeds]  # the base class's hint knows int alone
         self.observations, self.infos = envs.reset(seed=slot_seeds)
         self.masks = _action_masks(self.observations, self.infos)
+
+    def leave_out_others(self) -> None:
+        """Ask nothing of slots whose seed an earlier slot has."""
+        first = np.unique(self._groups, return_index=True)[1]
+        others = np.ones(len(self._groups), np.bool_)
+        others[first] = False
+        self.remaining[others] = 0
 
     @property
     def active(self) -> _BoolArray:

@@ -135,13 +135,14 @@ def gather(run: Run) -> tuple[list[Episode], list[Episode], int]:
         )
         drawn = rollout(run, seeds)
         num_steps += sum(episode.num_steps for episode in drawn)
+        if learner.greedy_rollout:
+            greedy = rollout(run, seeds, greedy=True)
+            num_steps += sum(episode.num_steps for episode in greedy)
+            best = {episode.group: learner.whole_return(episode) for episode in greedy}
+            for episode in drawn:
+                episode.greedy_return = best[episode.group]
         for episode in drawn:  # Each attempt has its own groups.
             episode.group += attempt * (config.num_envs * max(wanted, algorithm.steps_per_env))
-        if learner.greedy_rollout:
-            greedy = rollout(run, seeds, deterministic=True)
-            num_steps += sum(episode.num_steps for episode in greedy)
-            for episode, best in zip(drawn, greedy, strict=True):
-                episode.greedy_return = learner.whole_return(best)
         everything += drawn
         episodes += learner.select(drawn)
         if len(episodes) >= wanted:
@@ -157,8 +158,11 @@ def first_groups(episodes: list[Episode], count: int) -> list[Episode]:
     return [episode for episode in episodes if episode.group in groups]
 
 
-def rollout(run: Run, seeds: IterationSeeds, deterministic: bool = False) -> list[Episode]:
-    """What the learner's policy does in the environments that start from the seeds."""
+def rollout(run: Run, seeds: IterationSeeds, greedy: bool = False) -> list[Episode]:
+    """What the learner's policy does in the environments that start from the seeds.
+
+    Its most probable actions, greedily, are the same throughout a group, so that one slot does.
+    """
     algorithm = run.algorithm
     episodes = collect(
         run.envs,
@@ -167,8 +171,9 @@ def rollout(run: Run, seeds: IterationSeeds, deterministic: bool = False) -> lis
         episodes_per_env=algorithm.episodes_per_env,
         steps_per_env=algorithm.steps_per_env,
         generator=seeds.generator(run.learner.policy.device, run.processes.index),
-        deterministic=deterministic,
+        deterministic=greedy,
         follow_expert=run.learner.follows_expert,
+        one_per_group=greedy,
     )
     quota = algorithm.steps_per_env or algorithm.episodes_per_env
     return run.processes.gather(episodes, run.envs.num_envs, quota)

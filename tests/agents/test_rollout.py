@@ -194,6 +194,21 @@ def test_the_same_seeds_give_the_same_groups(mode: AutoresetMode) -> None:
 
 
 @MODES
+def test_one_slot_of_a_group_runs_alone(mode: AutoresetMode) -> None:
+    policy, seeds = Sum(), [9, 7, 9, 7, 2]
+    whole = collect(counters(5, mode), Sum(), seeds=seeds, episodes_per_env=3)
+    episodes = collect(
+        counters(5, mode), policy, seeds=seeds, episodes_per_env=3, one_per_group=True
+    )
+    expected = [episode for episode in whole if episode.slot in (0, 1, 4)]
+    assert len(episodes) == len(expected) == 9
+    for one, other in zip(episodes, expected, strict=True):
+        assert (one.slot, one.group) == (other.slot, other.group)
+        assert one.rewards.tolist() == other.rewards.tolist()
+    assert not any(call[2] or call[3] for call in policy.calls)
+
+
+@MODES
 def test_the_batch_depends_on_seeds_and_generator_alone(mode: AutoresetMode) -> None:
     envs = counters(3, mode)
     batches = []

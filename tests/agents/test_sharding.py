@@ -79,7 +79,7 @@ PLAIN = {"shard_weights": False, "shard_optimizer": False}
 LEARNING = PPOConfig(kl_coef=0.1, num_minibatches=2, normalize_values=True)
 LEARNINGS: dict[str, AlgorithmConfig] = {
     "more rounds": GRPOConfig(variant="dapo", group_size=2),
-    "greedy rollouts": ReinforceConfig(baseline="greedy"),
+    "greedy rollouts": ReinforceConfig(baseline="greedy", group_size=2),
     "early stops": PPOConfig(target_kl=1e-6, num_epochs=2, num_minibatches=2),
 }
 """What collects or learns as often as its numbers say."""

@@ -43,7 +43,7 @@ from textgym_agents.runs.config import TrainConfig
 from textgym_agents.runs.environments import make_envs
 from textgym_agents.runs.interruption import interruptible
 from textgym_agents.runs.seeding import iteration_seeds
-from textgym_agents.train import TrainResult, train
+from textgym_agents.train import TrainResult, gather, train
 
 TINY = "textgym:textgym/Tiny-v0"
 LM = PolicyConfig(kind="causal_lm", layers=1, heads=2, width=16)
@@ -87,7 +87,7 @@ RUNS: dict[str, tuple[dict[str, Any], AlgorithmConfig]] = {
     ),
     "self_critical": (
         {"env_id": TINY, "policy": LM},
-        ReinforceConfig(baseline="greedy", episodes_per_env=2),
+        ReinforceConfig(baseline="greedy", group_size=2, episodes_per_env=2),
     ),
     "segments": ({}, ReinforceConfig(baseline="learned", steps_per_env=10)),
     "target_entropy": ({}, ReinforceConfig(entropy_coef=0.1, target_entropy=0.5)),
@@ -258,6 +258,37 @@ def test_greedy_returns_are_discounted_as_the_others_are(
     train(config(tmp_path / "x", total_steps=100), algorithm)
     assert len(found) >= 4
     assert all(best is not None and 1.9 < best <= 2.0 for best in found)
+
+
+@pytest.mark.parametrize("group_size", [1, 4])
+def test_a_group_has_one_greedy_rollout(
+    group_size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The return of every one's own greedy rollout; its steps count once a group."""
+    seen: list[tuple[list[Episode], int]] = []
+
+    def watched(run: Any) -> tuple[list[Episode], list[Episode], int]:
+        episodes, drawn, num_steps = gather(run)
+        seen.append((episodes, num_steps))
+        seeds = iteration_seeds(run.config.seed, run.iteration, run.config.num_envs, group_size)
+        own = collect(
+            run.envs,
+            run.learner.policy,
+            seeds=seeds.slots,
+            episodes_per_env=2,
+            deterministic=True,
+        )
+        for episode, best in zip(episodes, own, strict=True):
+            assert episode.greedy_return == pytest.approx(best.total_reward)
+        greedy = sum(one.num_steps for one in own if one.slot % group_size == 0)
+        assert num_steps == greedy + sum(episode.num_steps for episode in episodes)
+        return episodes, drawn, num_steps
+
+    monkeypatch.setattr(training, "gather", watched)
+    algorithm = ReinforceConfig(baseline="greedy", group_size=group_size, episodes_per_env=2)
+    options = {"env_id": TINY, "policy": LM, "num_envs": 8, "total_steps": 150}
+    result = train(config(tmp_path / "x", **options), algorithm)
+    assert len(seen) > 1 and result.steps == sum(num_steps for _, num_steps in seen)
 
 
 def test_a_run_leaves_its_results(tmp_path: Path) -> None:

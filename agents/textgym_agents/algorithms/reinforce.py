@@ -43,8 +43,8 @@ class ReinforceConfig:
 
     # What returns are compared with. none: nothing; batch_mean: the batch's other episodes;
     # leave_one_out: the other episodes of the same group (needs group_size of 2 or more); greedy:
-    # the most probable actions from the same start, which doubles the rollouts (SCST); learned:
-    # the policy's value head.
+    # the most probable actions from the same start (SCST), an episode more a group, which doubles
+    # the rollouts of groups of 1; learned: the policy's value head.
     baseline: Baseline = "batch_mean"
 
     # Weight of the mean entropy a step (nats) in the objective, beside an episode's return
@@ -91,7 +91,8 @@ class ReinforceConfig:
     steps_per_env: int = 0
 
     # Neighbouring environments that start from the same seed, hence the same prompt; must divide
-    # num_envs. Lower: more prompts a batch. Higher: a better leave-one-out baseline.
+    # num_envs. Lower: more prompts a batch. Higher: a better leave-one-out baseline, and fewer
+    # greedy rollouts.
     group_size: int = 1
 
     # Tokens (steps, for other observations) of one forward and backward pass, a shared prompt
@@ -123,11 +124,6 @@ class ReinforceConfig:
             raise ValueError(
                 "normalize_values is for the values that the learned baseline takes, got baseline "
                 f'"{self.baseline}"'
-            )
-        if self.baseline == "greedy" and self.group_size > 1:
-            raise ValueError(
-                'baseline "greedy" compares an episode with the greedy one of its own start, the '
-                f"same for a whole group: group_size must be 1, got {self.group_size}"
             )
         if self.baseline == "leave_one_out" and self.group_size < 2:
             raise ValueError(
