@@ -295,8 +295,8 @@ def main() -> None:
     where = Where(args.env, args.level, args.group_size, args.temperature)
     names = [START, CHOSEN, *args.only]
     batches = {"steps": args.steps, "num_envs": args.num_envs, "temperature": args.temperature}
-    compared_ones = {name: algorithms(args.group_size)[name] for name in args.only}
-    check_same(args.runs / where.table, batches | compared_ones)
+    learned = {name: algorithms(args.group_size)[name] for name in args.only}
+    check_same(args.runs / where.table, batches, learned)
     folders = {
         name: [
             args.runs / where.table / f"{name.replace(',', '').replace(' ', '-')}-{seed}"

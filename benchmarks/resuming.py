@@ -10,21 +10,36 @@ from typing import Any
 from textgym_agents.runs.atomic import write_json
 
 
-def check_same(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Refuse a folder whose runs were asked for with other settings; keep those of a new one.
+def check_same(
+    folder: Path, settings: Mapping[str, Any], parts: Mapping[str, Any] | None = None
+) -> None:
+    """Refuse a folder whose runs are not known to have had these settings; note them in a new one.
 
     Args:
         folder: Of the runs; perhaps not there yet.
-        settings: All that a finished run depends on and its name does not tell.
+        settings: What all of them depend on, beside what their names tell.
+        parts: What some of them depend on; a folder may have others, and get more.
+
+    Raises:
+        SystemExit: Says what differs.
     """
     path = folder / "settings.json"
     asked = {name: str(value) for name, value in settings.items()}
-    there = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    names = [name for name in asked if asked[name] != there.get(name, asked[name])]
-    if names:
+    some = {name: str(value) for name, value in (parts or {}).items()}
+    there = asked
+    if path.is_file():
+        there = json.loads(path.read_text("utf-8"))
+    elif folder.is_dir() and any(folder.iterdir()):
         raise SystemExit(
-            f"{folder} has runs with another {', '.join(names)}; ask for the same, or name another "
+            f"{folder} does not say which settings its runs had ({path.name} is missing); name "
+            "another folder with --runs"
+        )
+    wrong = [name for name in asked if there.get(name) != asked[name]]
+    wrong += [name for name in some if there.get(name, some[name]) != some[name]]
+    if wrong:
+        raise SystemExit(
+            f"{folder} has runs with another {', '.join(wrong)}; ask for the same, or name another "
             "folder with --runs"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(path, there | asked)
+    write_json(path, there | some)

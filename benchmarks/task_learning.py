@@ -195,8 +195,7 @@ def main() -> None:
     args = parser.parse_args()
     rates = {f"step size of {name}": RATES.get(name, RATE) for name in args.only}
     batches = {"texts a batch": NUM_ENVS, "texts a prompt": GROUP_SIZE}
-    settings = {"steps": args.steps, "temperature": TEMPERATURE, **batches, **rates}
-    check_same(args.runs, settings)
+    check_same(args.runs, {"steps": args.steps, "temperature": TEMPERATURE, **batches}, rates)
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         asked = [
             pool.submit(study, name, args.steps, args.seed, args.episodes, args.runs)

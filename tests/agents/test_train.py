@@ -16,6 +16,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from safetensors.torch import load_file
+from transformers.pytorch_utils import Conv1D
 
 from textgym_agents import train as training
 from textgym_agents.algorithms import (
@@ -36,7 +37,7 @@ from textgym_agents.loggers import (
     read_rows,
     save_learning_curve,
 )
-from textgym_agents.policies import Episode, MLPPolicy
+from textgym_agents.policies import CausalLMPolicy, Episode, MLPPolicy
 from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.rollout import collect
 from textgym_agents.runs.config import TrainConfig
@@ -289,6 +290,27 @@ def test_a_group_has_one_greedy_rollout(
     options = {"env_id": TINY, "policy": LM, "num_envs": 8, "total_steps": 150}
     result = train(config(tmp_path / "x", **options), algorithm)
     assert len(seen) > 1 and result.steps == sum(num_steps for _, num_steps in seen)
+    assert len({episode.greedy_return for episodes, _ in seen for episode in episodes}) > 1
+
+
+def test_an_update_after_greedy_rollouts_takes_over_what_was_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = Reinforce.update
+
+    def refuse(*_: Any) -> torch.Tensor:
+        raise AssertionError("a layer's product was computed")
+
+    def watched(self: Reinforce, episodes: Sequence[Episode], **kwargs: Any) -> dict[str, float]:
+        assert isinstance(self.policy, CausalLMPolicy)
+        assert self.policy._contexts.head_is_last  # It asks the model once.
+        with monkeypatch.context() as patch:
+            patch.setattr(Conv1D, "forward", refuse)
+            return update(self, episodes, **kwargs)
+
+    monkeypatch.setattr(Reinforce, "update", watched)
+    options = {"env_id": TINY, "policy": LM, "num_envs": 8, "total_steps": 60}
+    train(config(tmp_path / "x", **options), ReinforceConfig(baseline="greedy", group_size=2))
 
 
 def test_a_run_leaves_its_results(tmp_path: Path) -> None:

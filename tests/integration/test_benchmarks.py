@@ -183,11 +183,16 @@ def test_runs_of_other_settings_are_refused(
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     check_same = importlib.import_module("resuming").check_same
     folder = tmp_path / "runs"
-    check_same(folder, {"steps": 100, "ppo": "a"})
-    check_same(folder, {"steps": 100, "trpo": "b"})  # More is not other.
-    with pytest.raises(SystemExit, match=r"has runs with another ppo, trpo; ask for the same"):
-        check_same(folder, {"steps": 100, "ppo": "c", "trpo": "d"})
-    check_same(folder, {"ppo": "a", "trpo": "b"})
+    check_same(folder, {"steps": 100}, {"ppo": "a"})
+    check_same(folder, {"steps": 100}, {"trpo": "b"})  # More is not other.
+    with pytest.raises(SystemExit, match=r"has runs with another steps, ppo; ask for the same"):
+        check_same(folder, {"steps": 200}, {"ppo": "c", "trpo": "b"})
+    with pytest.raises(SystemExit, match="has runs with another size"):
+        check_same(folder, {"steps": 100, "size": 3})
+    check_same(folder, {"steps": 100}, {"ppo": "a", "trpo": "b"})
+    (folder / "settings.json").rename(folder / "log.jsonl")
+    with pytest.raises(SystemExit, match=r"does not say .* \(settings.json is missing\)"):
+        check_same(folder, {"steps": 100})
 
 
 def test_corpus_bleu_is_that_of_sacrebleu(monkeypatch: pytest.MonkeyPatch) -> None:

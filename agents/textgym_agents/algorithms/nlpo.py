@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -64,7 +64,8 @@ class NLPO(PPO):
     probabilities outside the nucleus nothing holds down: mask_interval is to be short for it.
 
     Good for large vocabularies, of which few tokens make sense at a step: exploration is among
-    those. It costs the masking policy's forward pass beside each of the policy's, and its weights.
+    those. It costs the masking policy's forward pass beside each of a rollout's, one more of each
+    text an update, its weights, and a bit for each action at each step of a batch.
     """
 
     shardable: ClassVar[bool] = False
@@ -92,7 +93,8 @@ class NLPO(PPO):
             PPO's metrics, and ``mask_age``: for how many updates the masking policy, as it was in
             this one, had been there before.
         """
-        with self._restricted.masks_kept():
+        again = self.config.num_epochs > 1 or self.reference is not None
+        with self._restricted.masks_kept() if again else nullcontext():
             metrics = super().update(episodes, progress, rng)
         metrics["mask_age"] = self._age
         self._age += 1

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import linear
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 
 _IntArray = NDArray[np.int64]
@@ -189,7 +190,8 @@ class _Given(torch.autograd.Function):
 class _GivenMLP(torch.autograd.Function):
     """Two products with an activation between them, whose values are known.
 
-    What the activation gave is computed in the backward pass alone, the first time it is needed.
+    What the activation gave is computed in the backward pass alone, where it is first needed. For
+    second derivatives, the first product is computed there, too, so that it depends on its inputs.
     """
 
     @staticmethod
@@ -214,7 +216,8 @@ class _GivenMLP(torch.autograd.Function):
         to_inner = any(ctx.needs_input_grad[:3])
         twice = torch.is_grad_enabled()  # Then the gradient is to depend on the inputs.
         if twice and to_inner:
-            inner = states @ weight_in.to(states.dtype) + bias_in.to(states.dtype)
+            weights = weight_in.t().to(states.dtype), bias_in.to(states.dtype)
+            inner = linear(states, *weights)
         elif to_inner:
             inner = inner.detach().requires_grad_()
         with torch.set_grad_enabled(to_inner):
