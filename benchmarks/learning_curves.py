@@ -1,6 +1,6 @@
 """Every algorithm from the bundled model on one task, over several seeds, beside its controls.
 
-    python benchmarks/learning_curves.py --env Story-v0 --jobs 2
+    python benchmarks/learning_curves.py --env Story-v0 --level easy --jobs 2
 
 Each algorithm learns the task, at one level, from the environment's reward, for the same number of
 tokens. Sampling colder raises a likelihood model's score for nothing; so texts are sampled at a low
