@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 import textgym  # noqa: F401  (registers the environments)
 from tests.agents import texts
-from textgym_agents.policies import CausalLMPolicy, Episode, context_model
+from textgym_agents.policies import CausalLMPolicy, Episode, context_model, memory
 from textgym_agents.policies.activations import ROOT, Activations
 from textgym_agents.policies.critic import Critic
 from textgym_agents.policies.models import small_gpt2
@@ -126,6 +126,35 @@ def test_what_an_activation_gave_is_not_held_until_the_backward_pass() -> None:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         policy.evaluate(batch)
     assert len(wide) == 2  # One a layer: what goes into the activation.
+
+
+def test_memory_of_acting_is_given_back_before_learning_if_it_is_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Library:
+        calls = 0
+
+        def malloc_trim(self, _: int) -> None:
+            self.calls += 1
+
+    library = Library()
+    monkeypatch.setattr(memory, "_LIBRARY", library)
+    policy, batch = acted(dtype=torch.float32)
+    weights = policy._contexts._gpt2
+    assert weights is not None
+    copied = 2 * 4 * 16 * (48 + 16 + 64 + 64)  # Layers, bytes, width in, widths out.
+    assert weights.num_bytes in (copied, 0)  # Not every CPU has a better order.
+    with torch.no_grad():
+        policy.evaluate(batch)
+    policy.evaluate(batch)
+    assert library.calls == 0
+    monkeypatch.setattr(memory, "_LEAST", copied)
+    for _ in range(2):
+        policy, batch = acted(dtype=torch.float32)
+        policy.evaluate(batch)
+        policy.evaluate(batch)  # Nothing is held any more.
+        assert library.calls == (weights.num_bytes > 0)
+        monkeypatch.setattr(memory, "_LIBRARY", None)  # As on other systems.
 
 
 def test_a_critic_takes_over_what_it_has_computed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ from textgym_agents.policies.decoder import (
     output_head,
 )
 from textgym_agents.policies.gpt2 import GPT2Weights, is_hooked, is_plain_gpt2, products_of
+from textgym_agents.policies.memory import give_back
 from textgym_agents.policies.packed_attention import can_pack, packed
 from textgym_agents.policies.packing import (
     ONE_PASS,
@@ -161,7 +162,9 @@ class ContextModel:
         self.check_length(width)
         recompute = self._recompute and torch.is_grad_enabled()
         if torch.is_grad_enabled():
+            held = 0 if self._gpt2 is None else self._gpt2.num_bytes
             self._cache = self._gpt2 = None
+            give_back(held)
         if width <= self._cacheable_width and can_pack(self.model) and not recompute:
             row = pack(contexts, self.device, self.compute_dtype)
             taken = self._taken_over(row)  # Asks for hooks, before there are ours.

@@ -114,6 +114,11 @@ class _Product:
         """Of what comes out."""
         return self._weight.shape[1]
 
+    @property
+    def num_bytes(self) -> int:
+        """Of the copy in another order."""
+        return 0 if self._packed is None else self._weight.nbytes
+
     def __call__(self, states: Tensor, out: Tensor | None = None) -> Tensor:
         states = states.to(self._weight.dtype)
         if self._packed is None or len(states) < 2:
@@ -134,6 +139,11 @@ class _Layer:
     mlp_in: _Product
     activation: nn.Module
     mlp_out: _Product
+
+    @property
+    def products(self) -> tuple[_Product, ...]:
+        """In their order."""
+        return self.attention_in, self.attention_out, self.mlp_in, self.mlp_out
 
 
 class GPT2Weights:
@@ -177,16 +187,12 @@ class GPT2Weights:
     @property
     def widths(self) -> list[int]:
         """The width of each product of `products_of`."""
-        return [
-            product.width
-            for layer in self._layers
-            for product in (
-                layer.attention_in,
-                layer.attention_out,
-                layer.mlp_in,
-                layer.mlp_out,
-            )
-        ]
+        return [product.width for layer in self._layers for product in layer.products]
+
+    @property
+    def num_bytes(self) -> int:
+        """Of weights that are copies in another order."""
+        return sum(product.num_bytes for layer in self._layers for product in layer.products)
 
     @property
     def hooked(self) -> bool:
