@@ -133,14 +133,14 @@ def gather(run: Run) -> tuple[list[Episode], list[Episode], int]:
         seeds = iteration_seeds(
             config.seed, run.iteration, config.num_envs, algorithm.group_size, attempt
         )
-        # Before the others, what is computed of which the update takes over.
+        # First, since the update takes over what the last rollout has computed.
         greedy = rollout(run, seeds, greedy=True) if learner.greedy_rollout else []
         best = {episode.group: learner.whole_return(episode) for episode in greedy}
         drawn = rollout(run, seeds)
         num_steps += sum(episode.num_steps for episode in greedy + drawn)
         for episode in drawn:
             episode.greedy_return = best.get(episode.group)
-        for episode in drawn:  # Each attempt has its own groups.
+            # Each attempt has its own groups.
             episode.group += attempt * (config.num_envs * max(wanted, algorithm.steps_per_env))
         everything += drawn
         episodes += learner.select(drawn)
