@@ -13,6 +13,7 @@ from torch import Tensor
 
 from textgym_agents.distributed import adamw, sum_gradients
 from textgym_agents.policies import Contexts, Episode, Policy
+from textgym_agents.policies.memory import give_back_in_backward
 
 
 class AlgorithmConfig(Protocol):
@@ -74,6 +75,7 @@ class Algorithm(ABC, Generic[ConfigT]):
             weight_decay=config.weight_decay,
             fused=True,  # Without it a step has copies of the largest parameter.
         )
+        give_back_in_backward(policy.parameters())
 
     @property
     def behaviour(self) -> Policy:
