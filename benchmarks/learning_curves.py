@@ -57,7 +57,7 @@ from textgym_agents.runs.atomic import write_json
 from textgym_agents.train import TrainConfig, train
 
 RATE = 1e-4
-"""The step size of algorithms that take one step a batch."""
+"""The step size, if no other is asked for, of algorithms that take one step a batch."""
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 BEST_OF = 4
 """Tries from which the reward chooses, of the control that does not learn."""
@@ -69,12 +69,12 @@ NO_CURVE = ("likelihood", "random reward")
 """Whose training texts are the expert's, or are not scored by the task's reward."""
 
 
-def algorithms(group_size: int) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
+def algorithms(group_size: int, rate: float) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
     """What is compared: configurations, and arguments of their environments."""
-    linear: dict[str, Any] = {"learning_rate": RATE, "schedule": "linear"}
-    groups: dict[str, Any] = {"learning_rate": RATE, "group_size": group_size}
+    linear: dict[str, Any] = {"learning_rate": rate, "schedule": "linear"}
+    groups: dict[str, Any] = {"learning_rate": rate, "group_size": group_size}
     clipped = linear | {  # Four steps a batch, which go as far as one of the others.
-        "learning_rate": RATE / 4,
+        "learning_rate": rate / 4,
         "num_epochs": 2,
         "num_minibatches": 2,
         "value_coef": 0.1,
@@ -109,12 +109,12 @@ def algorithms(group_size: int) -> dict[str, tuple[AlgorithmConfig, dict[str, An
     }
 
 
-ALGORITHMS = tuple(algorithms(2))
+ALGORITHMS = tuple(algorithms(2, RATE))
 
 
 @dataclass(frozen=True)
 class Where:
-    """An environment's name, such as Story-v0, and its level; how texts are sampled.
+    """An environment's name, such as Story-v0, and its level; how texts are sampled and learned.
 
     ``group_size`` texts share a prompt.
     """
@@ -123,6 +123,7 @@ class Where:
     level: str
     group_size: int
     temperature: float
+    learning_rate: float = RATE
 
     @property
     def id(self) -> str:
@@ -138,7 +139,7 @@ class Where:
 
 def learn(where: Where, name: str, steps: int, num_envs: int, seed: int, folder: Path) -> Path:
     """Train by one of `algorithms`; the last checkpoint."""
-    algorithm, env_kwargs = algorithms(where.group_size)[name]
+    algorithm, env_kwargs = algorithms(where.group_size, where.learning_rate)[name]
     config = TrainConfig(
         env_id=f"textgym:{where.id}",
         env_kwargs={"level": where.level, "mask_in_info": False, **env_kwargs},
@@ -282,6 +283,7 @@ def main() -> None:
     parser.add_argument("--level", default="medium", choices=("easy", "medium", "hard"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=100_000, help="tokens a run")
+    parser.add_argument("--learning-rate", type=float, default=RATE)
     parser.add_argument("--num-envs", type=int, default=64)
     parser.add_argument("--group-size", type=int, default=4, help="texts a prompt")
     parser.add_argument("--temperature", type=float, default=0.4, help="of learning and scoring")
@@ -292,10 +294,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the table")
     args = parser.parse_args()
     budget = Budget(steps=args.steps, num_envs=args.num_envs, held_out=args.episodes)
-    where = Where(args.env, args.level, args.group_size, args.temperature)
+    where = Where(args.env, args.level, args.group_size, args.temperature, args.learning_rate)
     names = [START, CHOSEN, *args.only]
     batches = {"steps": args.steps, "num_envs": args.num_envs, "temperature": args.temperature}
-    learned = {name: algorithms(args.group_size)[name] for name in args.only}
+    every = algorithms(where.group_size, where.learning_rate)
+    learned = {name: every[name] for name in args.only}
     check_same(args.runs / where.table, batches, learned)
     folders = {
         name: [

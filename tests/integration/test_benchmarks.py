@@ -100,9 +100,10 @@ def test_learning_curves_run_in_small_and_go_on(tmp_path: Path) -> None:
     assert len(logs) == 16
     assert run("learning_curves.py", *small, *folders) == output
     assert all(path.read_bytes() == log for path, log in logs.items())
-    with pytest.raises(subprocess.CalledProcessError) as refused:
-        run("learning_curves.py", *small, "--temperature", "0.6", *folders)
-    assert "has runs with another temperature" in refused.value.stderr
+    for other, wrong in (("--temperature", "temperature"), ("--learning-rate", "reinforce, scst")):
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            run("learning_curves.py", *small, other, "0.6", *folders)
+        assert f"has runs with another {wrong}" in refused.value.stderr
 
 
 @pytest.mark.slow
