@@ -33,7 +33,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from demo import Budget, bundled, held_out
-from resuming import check_same
+from resuming import bundled_weights, check_same
 from tables import RESULTS, publish
 from task_learning import ENV_IDS
 
@@ -296,7 +296,8 @@ def main() -> None:
     budget = Budget(steps=args.steps, num_envs=args.num_envs, held_out=args.episodes)
     where = Where(args.env, args.level, args.group_size, args.temperature, args.learning_rate)
     names = [START, CHOSEN, *args.only]
-    batches = {"steps": args.steps, "num_envs": args.num_envs, "temperature": args.temperature}
+    batches: dict[str, Any] = {"steps": args.steps, "num_envs": args.num_envs}
+    batches |= {"temperature": args.temperature, START: bundled_weights()}
     every = algorithms(where.group_size, where.learning_rate)
     learned = {name: every[name] for name in args.only}
     check_same(args.runs / where.table, batches, learned)

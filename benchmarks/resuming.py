@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from textgym_agents.policies.bundled import bundled_folder
 from textgym_agents.runs.atomic import write_json
+
+
+def bundled_weights() -> str:
+    """The SHA-256 of the bundled model's weights, which runs that begin with it depend on."""
+    with (bundled_folder() / "model.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_same(

@@ -28,7 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gymnasium as gym
-from resuming import check_same
+from resuming import bundled_weights, check_same
 from tables import RESULTS, publish
 
 from textgym.registration import TABLE
@@ -194,8 +194,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the table")
     args = parser.parse_args()
     rates = {f"step size of {name}": RATES.get(name, RATE) for name in args.only}
-    batches = {"texts a batch": NUM_ENVS, "texts a prompt": GROUP_SIZE}
-    check_same(args.runs, {"steps": args.steps, "temperature": TEMPERATURE, **batches}, rates)
+    batches: dict[str, Any] = {"texts a batch": NUM_ENVS, "texts a prompt": GROUP_SIZE}
+    batches |= {"steps": args.steps, "temperature": TEMPERATURE, START: bundled_weights()}
+    check_same(args.runs, batches, rates)
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         asked = [
             pool.submit(study, name, args.steps, args.seed, args.episodes, args.runs)
