@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -183,39 +183,58 @@ def scored(
     return float(json.loads(path.read_text("utf-8"))["score"])
 
 
-def curve(folder: Path) -> list[tuple[float, float]]:
-    """Seconds of collecting and learning, and the score of the training texts just before."""
+class Point(NamedTuple):
+    """Where a run was: after so many tokens, and seconds of collecting and learning.
+
+    Attributes:
+        score: Of the texts that it had learned from since an eighth of the run before, the mean.
+    """
+
+    tokens: float
+    seconds: float
+    score: float
+
+
+def curve(folder: Path) -> list[Point]:
+    """A point a batch."""
     rows, seconds, points = read_rows(folder / "log.jsonl"), 0.0, []
-    scores = [row["score"] for row in rows]
+    scores, window = [row["score"] for row in rows], max(1, len(rows) // 8)
     for index, row in enumerate(rows):
         seconds += row["collect_seconds"] + row["update_seconds"]
-        points.append((seconds, mean(scores[max(0, index - 4) : index + 1])))
+        lately = scores[max(0, index + 1 - window) : index + 1]
+        points.append(Point(row["steps"], seconds, mean(lately)))
     return points
 
 
-def at(points: list[tuple[float, float]], seconds: float) -> float:
-    """The score at a time."""
-    return [score for when, score in points if when <= seconds or when == points[0][0]][-1]
+def at(points: list[Point], unit: str, place: float) -> float:
+    """The score at so many tokens or seconds, as the unit is."""
+    passed = [point.score for point in points if getattr(point, unit) <= place]
+    return passed[-1] if passed else points[0].score
 
 
-def draw(curves: dict[str, list[list[tuple[float, float]]]], path: Path) -> None:
-    """Training scores over time, the mean of the seeds of each algorithm, as a PNG."""
+def draw(curves: dict[str, list[list[Point]]], path: Path) -> None:
+    """Training scores over tokens and seconds, the mean of each algorithm's seeds, as a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 5))
-    for index, (name, seeds) in enumerate(curves.items()):
-        end = min(points[-1][0] for points in seeds)
-        times = [end * k / 100 for k in range(3, 101)]
-        means = [mean(at(points, t) for points in seeds) for t in times]
-        axes.plot(times, means, label=name, color=plt.get_cmap("tab20")(index % 20))
-    axes.set(xlabel="seconds on one core", ylabel="score of sampled training texts")
-    axes.legend(fontsize=7, ncols=2)
+    figure, (over_tokens, over_seconds) = plt.subplots(1, 2, figsize=(13, 5.5), sharey=True)
+    for axes, unit in ((over_tokens, "tokens"), (over_seconds, "seconds")):
+        for index, (name, seeds) in enumerate(curves.items()):
+            end = min(getattr(points[-1], unit) for points in seeds)
+            places = [end * k / 100 for k in range(12, 101)]  # Before, means are of few batches.
+            means = [mean(at(points, unit, place) for points in seeds) for place in places]
+            axes.plot(places, means, label=name, color=plt.get_cmap("tab20")(index % 20))
+        axes.grid(alpha=0.3)
+    over_tokens.set(
+        xlabel="tokens", ylabel="score of sampled training texts, of an eighth of a run"
+    )
+    over_seconds.set(xlabel="seconds on one core", xscale="log")
+    over_seconds.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.tight_layout()
     temporary = path.with_suffix(".tmp.png")
-    figure.savefig(temporary, dpi=120)
+    figure.savefig(temporary, dpi=110)
     plt.close(figure)
     temporary.replace(path)
 
@@ -311,12 +330,12 @@ def main() -> None:
     scores, best = ask_all(where, names, budget, folders, args.jobs)
     rows = table(names, scores, args.temperature, best)
     curves = {name: [curve(folder) for folder in folders[name]] for name in args.only}
-    times = {name: mean(points[-1][0] for points in curves[name]) for name in args.only}
+    times = {name: mean(points[-1].seconds for points in curves[name]) for name in args.only}
     fastest = min((times[name] for name in args.only if name not in NO_CURVE), default=0.0)
     for name in args.only:
         rows[name]["seconds a run"] = f"{times[name]:.0f}"
         if name not in NO_CURVE:
-            timed = mean(at(points, fastest) for points in curves[name])
+            timed = mean(at(points, "seconds", fastest) for points in curves[name])
             rows[name]["training score at equal seconds"] = f"{timed:.3f}"
     command = f"python benchmarks/learning_curves.py {shlex.join(sys.argv[1:])}".rstrip()
     title = (
