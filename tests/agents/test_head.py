@@ -95,7 +95,7 @@ def test_any_sampling_is_that_of_the_table(
     logits = nn.functional.linear(hidden, weight, bias)[:, :ACTIONS]
     generator = torch.Generator().manual_seed(3)
     uniform = uniform_numbers(len(logits), generator, logits.device)
-    actions, old, kept = draw(logits.detach() + 0.3, sampling, mask, uniform)
+    actions, old, kept, _ = draw(logits.detach() + 0.3, sampling, mask, uniform)
     table = process_logits(logits, sampling, mask, actions, old, kept)
     sizes: list[int] = []
 

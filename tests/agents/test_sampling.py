@@ -158,7 +158,7 @@ def test_what_the_filters_left_decides_within_rounding_of_their_edges() -> None:
     rounded = [probabilities.log() + sign * shift for sign in (1, -1)]
     for sampling in (Sampling(top_p=0.6), Sampling(min_p=0.5)):
         for drawn, again in (rounded, rounded[::-1]):
-            actions, log_probs, kept = draw(drawn, sampling)
+            actions, log_probs, kept, _ = draw(drawn, sampling)
             assert kept is not None
             same = process_logits(again, sampling, keep=actions, kept=kept)
             assert gather(same, actions) == pytest.approx(log_probs, abs=1e-6)
@@ -179,7 +179,7 @@ def test_far_from_the_edges_the_logits_decide() -> None:
 def test_a_draw_is_one_from_the_distribution(sampling: Sampling) -> None:
     logits, mask = normal(200, 30), torch.arange(30) % 5 != 0
     uniform = uniform_numbers(len(logits), torch.Generator().manual_seed(0), logits.device)
-    actions, log_probs, kept = draw(logits, sampling, mask, uniform)
+    actions, log_probs, kept, _ = draw(logits, sampling, mask, uniform)
     table = process_logits(logits, sampling, mask)
     assert torch.equal(actions, choose(table, torch.Generator().manual_seed(0)))
     assert torch.equal(log_probs, gather(table, actions))
@@ -215,6 +215,24 @@ def test_no_action_of_probability_zero_is_ever_drawn(seed: int, uniform: float) 
     weights[:, ::2] = 0.0
     chosen = invert_cdf(weights, torch.full((3, 1), uniform, dtype=torch.float64))
     assert (gather(weights, chosen) > 0).all()
+
+
+@pytest.mark.parametrize("size", [4096, 4097, 5000, 5120, 50_257])
+def test_actions_of_large_vocabularies_are_those_of_the_whole_sum(size: int) -> None:
+    """Also where whole blocks of actions are not legal, and none after some action is."""
+    weights = (normal(40, size) * 4).exp().double()
+    weights[:10, 256:1024] = 0.0
+    weights[10:20, : size // 2] = 0.0
+    weights[20:30, -700:] = 0.0
+    uniform = uniform_numbers(40, torch.Generator().manual_seed(1), weights.device)
+    uniform[::10], uniform[1::10], uniform[2::10] = 0.0, 1.0 - 2**-53, 1.0
+    cumulative = weights.cumsum(-1)
+    expected = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)
+    chosen = invert_cdf(weights, uniform)
+    assert (gather(weights, chosen) > 0).all()
+    inner = uniform[:, 0] < 0.999
+    assert int(inner.sum()) > 25
+    assert torch.equal(chosen[inner], expected[inner, 0])
 
 
 def test_the_generator_alone_decides_and_the_best_action_needs_none() -> None:

@@ -67,14 +67,17 @@ def test_no_gradient_of_the_vocabulary_s_size_is_made_for_each_use() -> None:
     made = policy()
     weight = made.model.get_input_embeddings().weight
     sizes: list[int] = []
-    zeros_like = torch.zeros_like
 
-    def count(like: Tensor, **options: Any) -> Tensor:
-        sizes.append(like.numel())
-        return zeros_like(like, **options)
+    def counting(make: Any) -> Any:
+        def count(like: Tensor, **options: Any) -> Any:
+            sizes.append(like.numel())
+            return make(like, **options)
+
+        return count
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch, "zeros_like", count)
+        for name in ("zeros_like", "empty_like"):
+            patch.setattr(torch, name, counting(getattr(torch, name)))
         gradients(made, both)
     assert sizes.count(weight.numel()) == 1
 

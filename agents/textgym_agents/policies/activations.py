@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 
+from textgym_agents.policies.draws import Draws
+
 _IntArray = NDArray[np.int64]
 
 _BLOCK = 512
@@ -39,6 +41,9 @@ class Activations:
         dtype: Of all.
         device: Of all.
         limit: Bytes that are kept at most; beyond, nothing is.
+
+    Attributes:
+        draws: Of actions after the tokens.
     """
 
     def __init__(
@@ -51,6 +56,12 @@ class Activations:
         self._blocks: list[list[Tensor]] = [[] for _ in widths]
         self._first = self._end = self._num_rows = 0
         self._closed = False
+        self.draws = Draws()
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is kept."""
+        return self._closed
 
     def close(self) -> None:
         """Let everything go, and keep nothing more."""

@@ -91,6 +91,16 @@ class ContextCache:
         """The slot of each row, int64 ``[R]``; in order if all slots have one."""
         return self._slots
 
+    def rows_of(self, slots: _IntArray, lengths: _IntArray) -> _IntArray:
+        """Where `Activations` have the last tokens of contexts, int64 ``[R]``.
+
+        Args:
+            slots: int64 ``[R]``, of contexts that were active in the newest `step`.
+            lengths: int64 ``[R]``, theirs.
+        """
+        rows: _IntArray = self._kept[slots, lengths - 1]
+        return rows
+
     def step(
         self, contexts: _IntArray, lengths: _IntArray, active: _BoolArray
     ) -> tuple[_IntArray, Tensor, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from textgym_agents.policies.decoder import (
     head_is_last,
     output_head,
 )
+from textgym_agents.policies.draws import Drawn, Note
 from textgym_agents.policies.gpt2 import GPT2Weights, is_hooked, is_plain_gpt2, products_of
 from textgym_agents.policies.memory import give_back
 from textgym_agents.policies.packed_attention import can_pack, packed
@@ -140,6 +142,21 @@ class ContextModel:
         last = np.arange(len(slots)) * width + lengths[slots] - 1
         return slots, *self._whole(self._tensor(tokens[slots, :width]), self._tensor(last))
 
+    def noting(self, slots: _IntArray, lengths: _IntArray) -> Note | None:
+        """Where to note what is drawn after the newest `last_tokens`, for `steps` to take over.
+
+        Args:
+            slots: int64 ``[R]``, active ones.
+            lengths: int64 ``[R]``, of their contexts.
+
+        Returns:
+            `Draws.note` of these; None if `steps` will not take over what acting computes.
+        """
+        kept, cache = self._activations, self._cache
+        if kept is None or kept.closed or cache is None:
+            return None
+        return partial(kept.draws.note, cache.rows_of(slots, lengths))
+
     def steps(self, contexts: Sequence[Contexts], head: bool = True) -> Iterator[Pass]:
         """Compute episodes with gradients, in one row without padding where the model lets it.
 
@@ -167,10 +184,15 @@ class ContextModel:
             give_back(held)
         if width <= self._cacheable_width and can_pack(self.model) and not recompute:
             row = pack(contexts, self.device, self.compute_dtype)
-            taken = self._taken_over(row)  # Asks for hooks, before there are ours.
+            kept, rows = self._activations, self._known_rows(row)
+            taken: AbstractContextManager[None] = nullcontext()
+            drawn: Drawn | None = None
+            if kept is not None and rows is not None:
+                taken = kept.given_out(products_of(self.model), rows)
+                drawn = partial(kept.draws.find, rows[row.steps])
             with taken, nullcontext() if head else tied(self.model) as left:
                 hidden, logits = self._row(row, head)
-            yield Pass(list(range(len(contexts))), hidden, hidden, logits, left)
+            yield Pass(list(range(len(contexts))), hidden, hidden, logits, left, drawn)
             return
         sizes = [len(context.tokens) for context in contexts]
         for chunk in tight_chunks(sizes, self._cost):
@@ -195,16 +217,18 @@ class ContextModel:
                 use_cache=False,
             )
 
-    def _taken_over(self, row: Row) -> AbstractContextManager[None]:
-        """Take what acting has computed of the row's tokens with these weights, if it is all."""
+    def _known_rows(self, row: Row) -> _IntArray | None:
+        """Where `Activations` has the row's tokens, computed with these weights; None if not all.
+
+        To be asked before the model has hooks of ours.
+        """
         kept, versions = self._activations, self._versions
         if kept is None or versions is None or not torch.is_grad_enabled():
-            return nullcontext()
+            return None
         same = is_plain_gpt2(self.model) and not is_hooked(self.model.modules())
         if not same or versions.now() != self._cached_weights:
-            return nullcontext()
-        rows = kept.find(row.tokens, row.before)
-        return nullcontext() if rows is None else kept.given_out(products_of(self.model), rows)
+            return None
+        return kept.find(row.tokens, row.before)
 
     def _tensor(self, array: _IntArray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)

@@ -37,6 +37,7 @@ def head_log_probs(
     temperature: float = 1.0,
     dtype: torch.dtype | None = None,
     left: TiedGradient | None = None,
+    drawn: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What a linear head and a temperature make of hidden states.
 
@@ -53,13 +54,16 @@ def head_log_probs(
         temperature: The logits are divided by it.
         dtype: Of the products with the weights; None: that of the weights.
         left: Gets the weights' gradient, which then is not given to autograd; see `tied`.
+        drawn: float64 ``[2, M]``, the log-probabilities and entropies, where acting has found them;
+            they are then not computed again.
 
     Returns:
         Log-probabilities of the actions and entropies in nats, each ``[M]``, at least float32,
         differentiable once with respect to ``hidden``, ``weight`` and ``bias``.
     """
+    dtype = dtype or weight.dtype
     log_probs, entropy = _HeadLogProbs.apply(  # type: ignore[no-untyped-call]
-        hidden, weight, bias, actions, num_actions, mask, temperature, dtype or weight.dtype, left
+        hidden, weight, bias, actions, num_actions, mask, temperature, dtype, left, drawn
     )
     return log_probs, entropy
 
@@ -77,6 +81,7 @@ def sampled_log_probs(
     kept: Tensor | None = None,
     dtype: torch.dtype | None = None,
     left: TiedGradient | None = None,
+    drawn: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`head_log_probs`, whose other arguments and results these are, for any sampling.
 
@@ -92,19 +97,12 @@ def sampled_log_probs(
         kept: int64 ``[M]``; see `process_logits`.
         dtype: See there.
         left: See there; filters and epsilon leave nothing.
+        drawn: See there; filters and epsilon do not use it.
     """
-    if not sampling.filters and sampling.epsilon == 0:
-        return head_log_probs(
-            hidden,
-            weight,
-            bias,
-            actions,
-            num_actions=num_actions,
-            mask=mask,
-            temperature=sampling.temperature,
-            dtype=dtype,
-            left=left,
-        )
+    if sampling.is_plain:
+        known: dict[str, Any] = {"mask": mask, "dtype": dtype, "left": left, "drawn": drawn}
+        parts, temperature = (hidden, weight, bias, actions), sampling.temperature
+        return head_log_probs(*parts, num_actions=num_actions, temperature=temperature, **known)
     cast = dtype or weight.dtype
     bias = None if bias is None else bias[:num_actions].to(cast)
 
@@ -118,11 +116,11 @@ def sampled_log_probs(
         )
         return gather(log_probs, actions[rows]), entropy(log_probs)
 
-    parts = [
+    chunks = [
         checkpoint(part, rows, hidden[rows], use_reentrant=False, preserve_rng_state=False)
         for rows in _chunks(len(hidden), num_actions)
     ]
-    log_probs, entropies = zip(*parts, strict=True)
+    log_probs, entropies = zip(*chunks, strict=True)
     return torch.cat(log_probs), torch.cat(entropies)
 
 
@@ -139,11 +137,15 @@ class _HeadLogProbs(torch.autograd.Function):
         temperature: float,
         dtype: torch.dtype,
         left: TiedGradient | None,
+        drawn: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
         log_probs, entropy, normalizer = hidden.new_empty((3, len(hidden)), dtype=exact)
         cast = weight[:size].to(dtype)
-        for rows in _chunks(len(hidden), size):
+        if drawn is not None:
+            log_probs.copy_(drawn[0])
+            entropy.copy_(drawn[1])
+        for rows in () if drawn is not None else _chunks(len(hidden), size):
             logits = _logits(hidden[rows], cast, bias, _rows(mask, rows), temperature)
             largest = logits.amax(dim=1)
             logits.sub_(largest[:, None])
@@ -155,7 +157,8 @@ class _HeadLogProbs(torch.autograd.Function):
             log_probs[rows] = torch.where(taken > _NEVER / 2, taken - total, float("-inf"))
             entropy[rows] = total - spread
             normalizer[rows] = largest + total
-        ctx.save_for_backward(hidden, weight, bias, actions, mask, entropy, normalizer)
+        known = None if drawn is not None else normalizer
+        ctx.save_for_backward(hidden, weight, bias, actions, mask, entropy, known)
         ctx.size, ctx.temperature, ctx.dtype, ctx.left = size, temperature, dtype, left
         ctx.set_materialize_grads(False)
         return log_probs, entropy
@@ -173,11 +176,12 @@ class _HeadLogProbs(torch.autograd.Function):
         cast = weight[: ctx.size].to(ctx.dtype)
         to_hidden, to_weight, to_bias = ctx.needs_input_grad[:3]
         hidden_grad = torch.empty_like(hidden) if to_hidden else None
-        weight_grad = torch.zeros_like(weight) if to_weight else None
+        weight_grad = torch.empty_like(weight) if to_weight else None
         bias_grad = None if bias is None or not to_bias else torch.zeros_like(bias)
         for rows in _chunks(len(hidden), ctx.size):
             logits = _logits(hidden[rows], cast, bias, _rows(mask, rows), ctx.temperature)
-            logits.sub_(normalizer[rows, None])
+            known = logits.logsumexp(dim=1) if normalizer is None else normalizer[rows]
+            logits.sub_(known[:, None])
             if of_entropy is None:
                 grad = logits.exp_().mul_(-of_log_probs[rows, None])
             else:  # -p (log p + entropy), of the entropy
@@ -194,14 +198,19 @@ class _HeadLogProbs(torch.autograd.Function):
                 hidden_grad[rows] = (grad @ cast).to(hidden.dtype)
             if weight_grad is not None:
                 states, own = hidden[rows].to(ctx.dtype), weight_grad[: ctx.size]
+                kept = int(rows.start > 0)  # Times what is there, which is nothing at first.
                 if own.dtype == ctx.dtype:  # Without a copy of the weights' size.
-                    own.addmm_(grad.t(), states)
-                else:
+                    own.addmm_(grad.t(), states, beta=kept)
+                elif kept:
                     own += grad.t() @ states
+                else:
+                    own.copy_(grad.t() @ states)
+        if weight_grad is not None:
+            weight_grad[ctx.size :] = 0.0
         if ctx.left is not None and weight_grad is not None:
             ctx.left.leave(weight_grad)
             weight_grad = None
-        return hidden_grad, weight_grad, bias_grad, None, None, None, None, None, None
+        return hidden_grad, weight_grad, bias_grad, *[None] * 7
 
 
 def _logits(

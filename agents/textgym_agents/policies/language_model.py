@@ -33,6 +33,7 @@ from textgym_agents.policies.decoder import (
     output_head,
     zero_linear,
 )
+from textgym_agents.policies.draws import Note
 from textgym_agents.policies.head import sampled_log_probs
 from textgym_agents.policies.masks import first_legal, flat_masks, legal_actions
 from textgym_agents.policies.packing import Pass, in_order, in_slots, step_order
@@ -69,6 +70,9 @@ class TokenModel(Protocol):
 
     def last_tokens(self, *where: Any) -> tuple[_IntArray, Tensor, Tensor]:
         """Slots, int64 ``[R]``, and hidden states ``[R, H]`` and logits ``[R, V]`` there."""
+
+    def noting(self, slots: _IntArray, lengths: _IntArray) -> Note | None:
+        """Where to note what is drawn after the newest `last_tokens`, if `steps` can use that."""
 
     def steps(self, contexts: Sequence[Contexts], head: bool = True) -> Iterator[Pass]:
         """Compute the steps of episodes with gradients, with logits or without."""
@@ -212,19 +216,23 @@ class LanguageModelPolicy(Policy):
             slots, rows = slots[live], self._tensor(live)
             hidden, logits = hidden[rows], logits[rows]
         at, count = self._tensor(slots), len(tokens)
-        chosen, log_probs, kept = draw(
+        note = self._contexts.noting(slots, lengths[slots]) if self.sampling.is_plain else None
+        chosen, log_probs, kept, entropies = draw(
             logits[:, : self.num_actions],
             self.sampling,
             None if mask is None else mask[at],
             None if deterministic else uniform_numbers(count, generator, self.device)[at],
+            with_entropy=note is not None,
         )
         if not bool(torch.isfinite(log_probs).all()):
             self.clear_cache()  # even a masked NaN would spoil what is computed later
             raise ValueError("the model's logits are not finite; were its weights NaN?")
-        if self.critic is None:
-            values = self._values(hidden)
-        else:
-            values = self.critic.last_values(*where)[at]
+        if note is not None and entropies is not None:
+            masks = None if action_masks is None else action_masks[slots]
+            known = log_probs.tolist(), entropies.tolist()
+            note(chosen.cpu().numpy(), masks, self.sampling, *known)
+        critic = self.critic
+        values = self._values(hidden) if critic is None else critic.last_values(*where)[at]
         idle = mask if len(slots) < count else None
         result = first_legal(idle, count, kept is not None)
         result.actions[slots] = chosen.cpu().numpy()
@@ -294,6 +302,7 @@ class LanguageModelPolicy(Policy):
     def _from_head(self, episodes: Sequence[Episode], computed: Pass) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the actions taken and entropies, each ``[M]``."""
         old_log_probs, kept = self._known(episodes)
+        drawn = None if computed.drawn is None else computed.drawn(episodes, self.sampling)
         return sampled_log_probs(
             computed.head_input,
             output_head(self.model).weight,
@@ -306,6 +315,7 @@ class LanguageModelPolicy(Policy):
             kept=kept,
             dtype=self._contexts.compute_dtype,
             left=computed.left,
+            drawn=None if drawn is None else torch.tensor(drawn, dtype=torch.float64),
         )
 
     def _distributions(self, episodes: Sequence[Episode], logits: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textgym_agents.policies.base import Contexts, Evaluation
+from textgym_agents.policies.draws import Drawn
 from textgym_agents.policies.packed_attention import Block
 from textgym_agents.policies.tied import TiedGradient
 
@@ -43,6 +44,7 @@ class Pass:
         head_input: ``[M, H]``, what the language-model head makes logits of.
         logits: ``[M, V]``, or ``[0, V]`` where none were asked for.
         left: Where the head is to leave its weights' gradient; see `tied`.
+        drawn: What acting drew at the steps; see `Draws.find`. None if that is not known.
     """
 
     episodes: list[int]
@@ -50,6 +52,7 @@ class Pass:
     head_input: Tensor
     logits: Tensor
     left: TiedGradient | None = None
+    drawn: Drawn | None = None
 
 
 @dataclass(frozen=True, slots=True)

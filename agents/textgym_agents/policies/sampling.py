@@ -20,6 +20,9 @@ _TINY = 2e-6
 _FIRST = 128
 """Actions that a nucleus is looked for among first; a language model's mostly has far fewer."""
 
+_BLOCK = 256
+"""Actions that are summed up together, of many."""
+
 _EDGE = 1e-4
 """Probabilities and logits this close to a filter's bound may lie on its other side next time."""
 
@@ -73,6 +76,11 @@ class Sampling:
         """Whether top-k, top-p or min-p is on."""
         return self.top_k > 0 or self.top_p < 1 or self.min_p > 0
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but the temperature changes the distribution."""
+        return not self.filters and self.epsilon == 0
+
 
 def process_logits(
     logits: Tensor,
@@ -118,7 +126,8 @@ def draw(
     sampling: Sampling,
     mask: Tensor | None = None,
     uniform: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor | None]:
+    with_entropy: bool = False,
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """Draw an action a row from the sampling distribution.
 
     Args:
@@ -126,10 +135,12 @@ def draw(
         sampling: What changes the distribution.
         mask: bool ``[M, V]`` or ``[V]``, True where an action is legal.
         uniform: float64 ``[M, 1]``, see `uniform_numbers`; None: take the most probable actions.
+        with_entropy: Compute the entropies.
 
     Returns:
-        The actions, int64 ``[M]``; their log-probabilities, float ``[M]``; and how many actions
-        the filters left, int64 ``[M]``, or None without filters.
+        The actions, int64 ``[M]``; their log-probabilities, float ``[M]``; how many actions the
+        filters left, int64 ``[M]``, or None without filters; and the entropies of the distribution,
+        float ``[M]`` in nats, or None if not asked for.
     """
     logits = _prepared(logits, sampling, mask)
     left = _filtered(logits, sampling)
@@ -137,9 +148,14 @@ def draw(
     if sampling.epsilon > 0:
         share = _uniform_share(logits, sampling.epsilon, mask)
         log_probs = _mixed(log_probs, sampling.epsilon, share, mask)
-    actions = log_probs.argmax(dim=-1) if uniform is None else invert_cdf(log_probs.exp(), uniform)
+    probabilities = log_probs.exp()
+    actions = log_probs.argmax(dim=-1) if uniform is None else invert_cdf(probabilities, uniform)
     kept = torch.isfinite(left).sum(dim=-1) if sampling.filters else None
-    return actions, gather(log_probs, actions), kept
+    entropies = None
+    if with_entropy:  # As `entropy` has them, in fewer steps.
+        least = torch.finfo(log_probs.dtype).min
+        entropies = -torch.linalg.vecdot(probabilities, log_probs.clamp(min=least))
+    return actions, gather(log_probs, actions), kept, entropies
 
 
 def _prepared(logits: Tensor, sampling: Sampling, mask: Tensor | None) -> Tensor:
@@ -317,6 +333,8 @@ def uniform_numbers(count: int, generator: torch.Generator | None, device: torch
 def invert_cdf(probabilities: Tensor, uniform: Tensor) -> Tensor:
     """The first action whose cumulative probability exceeds a share of the total.
 
+    Of many actions the block is found first, so that the sums of one block alone are written down.
+
     Args:
         probabilities: float ``[M, V]``, not negative, with a positive sum.
         uniform: float64 ``[M, 1]`` in [0, 1].
@@ -324,13 +342,34 @@ def invert_cdf(probabilities: Tensor, uniform: Tensor) -> Tensor:
     Returns:
         int64 ``[M]``; never an action of probability zero.
     """
-    cumulative = probabilities.cumsum(dim=-1, dtype=torch.float64)
-    point = uniform * cumulative[..., -1:]
-    chosen = torch.searchsorted(cumulative, point, right=True)
-    # Rounding can put the point at the total, beyond the last action (as NaN always is), and a
-    # parallel cumulative sum (CUDA) can rise a little where a probability is zero.
-    chosen.clamp_(max=probabilities.shape[-1] - 1)
+    size = probabilities.shape[-1]
+    if size <= 16 * _BLOCK:
+        cumulative = probabilities.cumsum(dim=-1, dtype=torch.float64)
+        chosen = _first_above(cumulative, uniform * cumulative[..., -1:])
+    else:
+        whole = size - size % _BLOCK
+        blocks = probabilities[:, :whole].view(len(probabilities), -1, _BLOCK)
+        rest = probabilities[:, whole:].sum(dim=-1, keepdim=True, dtype=torch.float64)
+        cumulative = torch.cat([blocks.sum(dim=-1, dtype=torch.float64), rest], -1).cumsum(dim=-1)
+        point = uniform * cumulative[..., -1:]
+        block = _first_above(cumulative, point)
+        before = torch.where(block > 0, cumulative.gather(-1, (block - 1).clamp(min=0)), 0.0)
+        places = block * _BLOCK + torch.arange(_BLOCK, device=block.device)
+        inside = probabilities.gather(-1, places.clamp(max=size - 1))
+        inside = inside.masked_fill(places >= size, 0.0).cumsum(dim=-1, dtype=torch.float64)
+        chosen = block * _BLOCK + _first_above(inside, point - before)
+        chosen.clamp_(max=size - 1)
     zero = probabilities.gather(-1, chosen) <= 0
     if bool(zero.any()):
         chosen = torch.where(zero, probabilities.argmax(dim=-1, keepdim=True), chosen)
     return chosen.squeeze(-1)
+
+
+def _first_above(cumulative: Tensor, point: Tensor) -> Tensor:
+    """The first column of ``[M, K]`` above the point ``[M, 1]``, int64 ``[M, 1]``.
+
+    Rounding can put the point at the total, beyond the last column (as NaN always is), and a
+    parallel cumulative sum (CUDA) can rise a little where a probability is zero.
+    """
+    above = torch.searchsorted(cumulative, point, right=True)
+    return above.clamp_(max=cumulative.shape[-1] - 1)

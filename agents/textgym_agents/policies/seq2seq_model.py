@@ -118,6 +118,10 @@ class Seq2SeqModel:
         )
         return slots, hidden, logits
 
+    def noting(self, slots: _IntArray, lengths: _IntArray) -> None:
+        """Nothing is noted, since `steps` takes nothing over."""
+        del slots, lengths
+
     def steps(self, contexts: Sequence[Contexts], head: bool = True) -> Iterator[Pass]:
         """Compute episodes with gradients, responses of similar lengths together.
 
