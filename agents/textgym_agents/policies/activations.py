@@ -24,7 +24,7 @@ from textgym_agents.policies.draws import Draws
 _IntArray = NDArray[np.int64]
 
 _BLOCK = 512
-"""Rows that memory is asked for at a time."""
+"""Rows that memory is asked for at a time, or what the limit leaves."""
 
 ROOT = -1
 """The token before a context's first."""
@@ -79,7 +79,7 @@ class Activations:
         """
         if self._end + num_rows > self._num_rows:
             self._end = self._num_rows
-            self._num_rows += max(num_rows, _BLOCK)
+            self._num_rows += max(num_rows, min(_BLOCK, self._most_rows - self._num_rows))
             if self._num_rows > self._most_rows:
                 self.close()
             elif not self._closed:
