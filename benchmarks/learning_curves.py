@@ -123,7 +123,7 @@ class Where:
     level: str
     group_size: int
     temperature: float
-    learning_rate: float = RATE
+    learning_rate: float
 
     @property
     def id(self) -> str:

@@ -179,8 +179,9 @@ def test_far_from_the_edges_the_logits_decide() -> None:
 def test_a_draw_is_one_from_the_distribution(sampling: Sampling) -> None:
     logits, mask = normal(200, 30), torch.arange(30) % 5 != 0
     uniform = uniform_numbers(len(logits), torch.Generator().manual_seed(0), logits.device)
-    actions, log_probs, kept, _ = draw(logits, sampling, mask, uniform)
+    actions, log_probs, kept, entropies = draw(logits, sampling, mask, uniform, with_entropy=True)
     table = process_logits(logits, sampling, mask)
+    torch.testing.assert_close(entropies, entropy(table))
     assert torch.equal(actions, choose(table, torch.Generator().manual_seed(0)))
     assert torch.equal(log_probs, gather(table, actions))
     if sampling.epsilon == 0 and sampling.filters:
