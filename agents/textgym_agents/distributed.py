@@ -1,4 +1,4 @@
-"""Training on several processes, which only this module and `sharding` know of.
+"""Training on several processes, which only this module, `sharding` and `shares` know of.
 
 Each process runs its share of the environments. Their episodes go round, so that every process has
 the whole batch and computes the very advantages, minibatches and losses that one process would.
@@ -6,9 +6,8 @@ What is divided is a policy's `evaluate`, where the work is: each process evalua
 the steps with gradients, and gets the others' results as numbers. A loss of any form then has on
 each process the gradient of that share, and their sum over the processes, taken before clipping,
 is the gradient of the whole batch. So every algorithm is data parallel and exact without a line
-of its own, and the processes agree on whatever they decide by a metric.
-
-Accelerate finds the processes that a launcher has started, and their devices.
+of its own, and the processes agree on whatever they decide by a metric. Accelerate finds the
+processes that a launcher has started, and their devices.
 """
 
 from __future__ import annotations
@@ -25,8 +24,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from textgym_agents.policies import Contexts, Episode, Evaluation, Policy
+from textgym_agents.policies import Episode, Evaluation, Policy
 from textgym_agents.sharding import ShardedAdamW, ShardedPolicy, shard_weights, whole
+from textgym_agents.shares import divide, joined
 
 T = TypeVar("T")
 PolicyT = TypeVar("PolicyT", bound=Policy)
@@ -37,6 +37,9 @@ LAUNCH = "torchrun --standalone --nproc-per-node 2 -m textgym_agents"
 _COUNTS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 _INDICES = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 """Where launchers say how many processes there are, and which a process is; MPI's, too."""
+
+_UNJOINED_COUNTS = ("SLURM_STEP_NUM_TASKS",)
+"""Where a launcher says so that Accelerate does not know: srun, unless it starts torchrun."""
 
 _BUCKET = 2**24
 """Gradients that are summed at once hold about so many numbers."""
@@ -221,7 +224,7 @@ def join_processes(device: str, shard: bool = False, shard_weights: bool = False
         RuntimeError: They cannot be joined, and would train unsynchronised.
         ValueError: The device is a numbered one.
     """
-    launched = next((int(os.environ[name]) for name in _COUNTS if name in os.environ), 1)
+    launched = next((int(os.environ[n]) for n in _COUNTS + _UNJOINED_COUNTS if n in os.environ), 1)
     # Accelerate's launcher leaves this behind where it was to start several and started one.
     lost = {"ACCELERATE_MIXED_PRECISION", "MASTER_ADDR"} <= os.environ.keys()
     if lost and "WORLD_SIZE" not in os.environ:
@@ -291,11 +294,17 @@ def sum_gradients(policy: Policy) -> None:
         policy.processes.sum_gradients(policy)
 
 
-def own_share(policy: Policy, episodes: Sequence[Episode]) -> list[Episode]:
-    """The episodes, or parts of them, that are for this process to compute; perhaps none."""
+def own_share(policy: Policy, episodes: Sequence[Episode]) -> tuple[list[Episode], slice]:
+    """The episodes, or parts of them, that are for this process to compute; perhaps none.
+
+    Returns:
+        They, and which of all the episodes' steps theirs are.
+    """
     if not isinstance(policy, _Shared):
-        return list(episodes)
-    return divide(episodes, policy.processes.count)[policy.processes.index]
+        return list(episodes), slice(None)
+    shares, index = divide(episodes, policy.processes.count), policy.processes.index
+    ends = np.cumsum([sum(episode.num_steps for episode in share) for share in shares])
+    return shares[index], slice(int(ends[index - 1]) if index else 0, int(ends[index]))
 
 
 def sum_shares(policy: Policy, tensor: Tensor) -> Tensor:
@@ -311,68 +320,25 @@ class _Shared(Policy):
     def evaluate(self, episodes: Sequence[Episode]) -> Evaluation:
         """As the real class does; gradients reach the weights through the own share alone."""
         plain: Any = super()
+
+        def columns(share: Sequence[Episode]) -> list[Tensor]:
+            own: Evaluation = plain.evaluate(share)
+            return [own.log_probs, own.entropy, own.values]
+
+        return Evaluation(*self._together(columns, episodes))
+
+    def values(self, episodes: Sequence[Episode]) -> Tensor:
+        """As `evaluate`, the values alone."""
+        plain: Any = super()
+        return self._together(lambda share: [plain.values(share)], episodes)[0]
+
+    def _together(self, columns: Any, episodes: Sequence[Episode]) -> list[Tensor]:
+        """What ``columns`` lists of episodes, ``[M]`` each, by each process for its own share."""
         shares = divide(episodes, self.processes.count)
         counts = [sum(episode.num_steps for episode in share) for share in shares]
         # A process without a share needs a graph all the same, for the backward pass to start at.
         mine = shares[self.processes.index] or next(filter(None, shares))
-        own: Evaluation = plain.evaluate(mine)
-        columns = [own.log_probs, own.entropy, own.values]
-        return Evaluation(*_joined(columns, counts, self.processes.index))
-
-
-def divide(episodes: Sequence[Episode], count: int) -> list[list[Episode]]:
-    """Divide episodes, one after another, into shares of about equal work.
-
-    Args:
-        episodes: If their observations are arrays, they are cut wherever a share ends; a sequence
-            stays whole, since its last step costs as much as all of them.
-        count: Shares.
-
-    Returns:
-        ``count`` lists, some of them empty where there is too little. Together, they have the
-        episodes' steps in order.
-    """
-    shares: list[list[Episode]] = [[] for _ in range(count)]
-    whole = isinstance(episodes[0].observations, Contexts)
-    sizes = np.array([_size(episode) for episode in episodes])
-    ends = np.cumsum(sizes)
-    if whole:
-        places = (ends - sizes / 2) * count // ends[-1]
-        for episode, place in zip(episodes, places, strict=True):
-            shares[int(place)].append(episode)
-        return shares
-    bounds = [int(ends[-1]) * index // count for index in range(count + 1)]
-    for episode, end in zip(episodes, ends.tolist(), strict=True):
-        begin = end - episode.num_steps
-        for share, low, high in zip(shares, bounds, bounds[1:], strict=False):
-            if (first := max(low, begin)) < (last := min(high, end)):
-                share.append(episode.some_steps(slice(first - begin, last - begin)))
-    return shares
-
-
-def _size(episode: Episode) -> int:
-    """What evaluating an episode costs: its tokens, or steps."""
-    observations = episode.observations
-    return len(observations.tokens) if isinstance(observations, Contexts) else episode.num_steps
-
-
-def _joined(columns: Sequence[Tensor], counts: Sequence[int], index: int) -> list[Tensor]:
-    """Each column ``[M_index]`` amid those of the other processes, ``[sum(counts)]``.
-
-    Only the own part has a gradient. Where ``counts[index]`` is 0, the own part is left out.
-    """
-    own = [column[: counts[index]] for column in columns]
-    table = torch.zeros((len(own), max(counts)), dtype=torch.float64, device=own[0].device)
-    for row, column in zip(table, own, strict=True):
-        row[: counts[index]] = column.detach()
-    tables = [torch.empty_like(table) for _ in counts]
-    dist.all_gather(tables, table)
-    joined = []
-    for place, column in enumerate(own):
-        parts = [rows[place, :n].to(column.dtype) for rows, n in zip(tables, counts, strict=True)]
-        parts[index] = column
-        joined.append(torch.cat(parts))
-    return joined
+        return joined(columns(mine), counts, self.processes.index)
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:

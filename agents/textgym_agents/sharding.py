@@ -116,6 +116,10 @@ class ShardedPolicy(Policy):
             gathered.reset_iter_state()
         return evaluation
 
+    def values(self, episodes: Sequence[Episode]) -> Tensor:
+        """Those of `evaluate`, which has the weights gathered."""
+        return self.evaluate(episodes).values
+
     def forward(self, episodes: Sequence[Episode]) -> Evaluation:
         """What `evaluate` is, once weights are gathered."""
         plain: Any = super()

@@ -9,11 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-from tests.agents.texts import act_along, bart, episodes, gpt2, llama, lm_policy, move, t5
+from tests.agents.texts import (
+    PAD,
+    VOCAB,
+    act_along,
+    bart,
+    episodes,
+    gpt2,
+    llama,
+    lm_policy,
+    move,
+    t5,
+)
 from textgym_agents.algorithms import Reinforce, ReinforceConfig
-from textgym_agents.policies import Contexts, Episode
+from textgym_agents.policies import CausalLMPolicy, Contexts, Episode
 from textgym_agents.policies.assembly import reassemble
 from textgym_agents.policies.construction import PolicyConfig, build_policy, describe_policy
+from textgym_agents.policies.decoder import output_head
 from textgym_agents.returns import returns_to_go
 from textgym_agents.rollout import collect
 from textgym_agents.runs.environments import make_envs
@@ -41,6 +53,33 @@ def test_acting_gives_the_values_that_evaluating_does(make_model: Any, rank: int
         torch.testing.assert_close(acted, evaluated, atol=1e-5, rtol=0)
         assert acted.std() > 0.01
         move(policy, 0.1, seed)  # the critic's own cache is stale now
+
+
+@ALL_MODELS
+@pytest.mark.parametrize("critic", ["shared", "separate"])
+def test_values_alone_are_those_of_evaluating_without_logits(make_model: Any, critic: Any) -> None:
+    policy, batch = lm_policy(make_model(), critic=critic), episodes()
+    rows: list[int] = []
+    head = output_head(policy.model)
+    evaluation = policy.evaluate(batch)
+    with head.register_forward_hook(lambda *passed: rows.append(passed[2].numel())):
+        values = policy.values(batch)
+    assert not any(rows)
+    torch.testing.assert_close(values, evaluation.values)
+    trained = [parameter for parameter in policy.parameters() if parameter.requires_grad]
+    weights = torch.arange(len(values)).float()
+    ours, theirs = (
+        torch.autograd.grad(found @ weights, trained, allow_unused=True, materialize_grads=True)
+        for found in (values, evaluation.values)
+    )
+    torch.testing.assert_close(ours, theirs)
+    assert any(gradient.any() for gradient in theirs)
+
+
+def test_without_a_critic_values_are_0() -> None:
+    policy = CausalLMPolicy(gpt2(), PAD, num_actions=VOCAB, value_head=False)
+    values = policy.values(episodes())
+    assert values.shape == policy.evaluate(episodes()).values.shape and not values.any()
 
 
 @MODELS

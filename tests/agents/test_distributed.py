@@ -25,7 +25,7 @@ from torch.distributed.tensor import DTensor
 from textgym_agents import train as training
 from textgym_agents.algorithms import ALGORITHMS, Algorithm, ReinforceConfig
 from textgym_agents.checkpoint import find_checkpoint, read_state
-from textgym_agents.distributed import LAUNCH, Processes, divide, join_processes
+from textgym_agents.distributed import LAUNCH, Processes, join_processes
 from textgym_agents.loggers import TIME_COLUMNS, read_rows
 from textgym_agents.policies import Contexts, Episode, Policy
 from textgym_agents.policies.construction import PolicyConfig, build_policy, describe_policy
@@ -33,6 +33,7 @@ from textgym_agents.rollout import collect
 from textgym_agents.runs.config import TrainConfig
 from textgym_agents.runs.environments import make_envs
 from textgym_agents.runs.seeding import iteration_seeds
+from textgym_agents.shares import divide
 from textgym_agents.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -414,6 +415,7 @@ def test_one_process_is_left_alone() -> None:
     [
         ({"WORLD_SIZE": "2"}, "no RANK"),
         ({"OMPI_COMM_WORLD_SIZE": "2"}, "no RANK"),
+        ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0"}, "no RANK"),
         ({"WORLD_SIZE": "2", "RANK": "0"}, "joined 1 on cpu: they would train unsynchronised"),
         ({"ACCELERATE_MIXED_PRECISION": "no", "MASTER_ADDR": "127.0.0.1"}, "--multi_gpu"),
     ],

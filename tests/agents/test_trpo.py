@@ -18,7 +18,7 @@ from textgym_agents.algorithms import TRPO, TRPOConfig, trpo
 from textgym_agents.algorithms.minibatches import Split
 from textgym_agents.algorithms.trust_region import (
     conjugate_gradient,
-    fisher_vector_product,
+    fisher_products,
     flat,
 )
 from textgym_agents.policies import CausalLMPolicy, Episode, MLPPolicy, Policy, small_gpt2
@@ -104,11 +104,32 @@ def test_products_are_those_of_the_explicit_fisher_matrix(kind: str) -> None:
     for max_tokens in (0, 2):
         parts = Split(episodes, max_tokens).whole()
         assert (len(parts) > 1) == (max_tokens > 0)
+        product = fisher_products(policy, parts, moved(policy))
         for _ in range(5):
             vector = torch.randn(len(matrix))
-            product = fisher_vector_product(policy, parts, moved(policy), vector)
             expected = matrix @ vector.double()
-            assert float((product - expected).norm() / expected.norm()) < 1e-5
+            assert float((product(vector) - expected).norm() / expected.norm()) < 1e-5
+
+
+def test_products_of_one_part_share_their_forward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy, episodes = tiny("causal_lm", 3)
+    passes = 0
+    plain = policy.episode_distributions
+
+    def counted(of: Sequence[Episode]) -> Tensor:
+        nonlocal passes
+        passes += 1
+        return plain(of)
+
+    monkeypatch.setattr(policy, "episode_distributions", counted)
+    for max_tokens, expected in ((0, 1), (2, 2 * 3)):
+        passes = 0
+        parts = Split(episodes, max_tokens).whole()
+        product = fisher_products(policy, parts, moved(policy))
+        vector = torch.ones(sum(p.numel() for p in moved(policy)))
+        products = [product(vector) for _ in range(2)]
+        assert torch.equal(*products) and products[0].any()
+        assert passes == expected, (len(parts), passes)
 
 
 def test_step_is_the_natural_gradient_scaled_to_the_trust_region() -> None:
@@ -242,7 +263,7 @@ def test_other_actions_keep_to_the_region_as_well(kind: str) -> None:
     expected = flat(torch.autograd.grad(gradient @ vector, actor))
     parts = Split(episodes, 30).whole()
     assert len(parts) > 1
-    product = fisher_vector_product(policy, parts, actor, vector)
+    product = fisher_products(policy, parts, actor)(vector)
     assert_allclose(product, expected, atol=1e-5 * float(expected.abs().max()))
     metrics = TRPO(policy, TRPOConfig()).update(episodes)
     with torch.no_grad():

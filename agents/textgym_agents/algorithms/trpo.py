@@ -19,14 +19,14 @@ from textgym_agents.algorithms.minibatches import Split
 from textgym_agents.algorithms.trust_region import (
     assign,
     conjugate_gradient,
-    fisher_vector_product,
+    fisher_products,
     flat,
     frozen,
 )
 from textgym_agents.algorithms.value_normalization import Floats, RunningScale
 from textgym_agents.distributed import own_share, sum_gradients, sum_shares
 from textgym_agents.losses import value_loss
-from textgym_agents.policies import Episode, Evaluation, Policy
+from textgym_agents.policies import Episode, Policy
 from textgym_agents.returns import explained_variance, generalized_advantages, normalized
 
 
@@ -39,7 +39,7 @@ class TRPOConfig:
     target_kl: float = 0.01
 
     # Fisher-vector products that find the natural gradient's direction. Lower: faster, closer to
-    # the plain gradient. Higher: more exact; each costs a language model about ten forward passes.
+    # the plain gradient. Higher: more exact; each costs a language model some eight forward passes.
     cg_iterations: int = 10
 
     # Is added to the Fisher matrix's diagonal. Lower: closer to the natural gradient, which is
@@ -212,7 +212,8 @@ class TRPO(Algorithm[TRPOConfig]):
         self.optimizer.zero_grad(set_to_none=True)
         for part in self._split(episodes).whole():
             evaluation = self.policy.evaluate(part.episodes)
-            loss = -self._surrogate(evaluation, targets, part.steps)
+            told = evaluation.log_probs, evaluation.entropy
+            loss = -self._surrogate(*told, targets, part.steps)
             torch.autograd.backward(loss)
             metrics["loss"] += loss.item()
             entropy = evaluation.entropy.detach().sum() / len(targets.returns)
@@ -264,13 +265,13 @@ class TRPO(Algorithm[TRPOConfig]):
         return metrics
 
     def _surrogate(
-        self, evaluation: Evaluation, targets: _Targets, steps: NDArray[np.int64]
+        self, log_probs: Tensor, entropy: Tensor, targets: _Targets, steps: NDArray[np.int64]
     ) -> Tensor:
         """What some of the batch's steps add to L, float64."""
-        ratio = (evaluation.log_probs - targets.old_log_probs[steps]).exp()
+        ratio = (log_probs - targets.old_log_probs[steps]).exp()
         terms = (ratio * targets.advantages[steps]).double().sum()
         if self.entropy_coef.value:
-            terms = terms + self.entropy_coef.value * evaluation.entropy.double().sum()
+            terms = terms + self.entropy_coef.value * entropy.double().sum()
         return terms / len(targets.returns)
 
     def _longest_step(
@@ -283,17 +284,18 @@ class TRPO(Algorithm[TRPOConfig]):
         """The step ``[P]`` along the natural gradient whose KL to second order is target_kl."""
         config = self.config
         parts = next(self._split(episodes).shuffled(round(1 / config.fisher_share), rng))
+        fisher = fisher_products(self.policy, parts, moved)
 
-        def product(vector: Tensor) -> Tensor:
-            fisher = fisher_vector_product(self.policy, parts, moved, vector)
-            return fisher + config.cg_damping * vector
+        def damped(vector: Tensor) -> Tensor:
+            return fisher(vector) + config.cg_damping * vector
 
-        direction, image = conjugate_gradient(product, gradient, config.cg_iterations)
+        direction, image = conjugate_gradient(damped, gradient, config.cg_iterations)
         squared_length = float(direction @ image)
         if not squared_length > 0:  # No advantage differs from 0, or rounding won.
             return torch.zeros_like(gradient)
         return math.sqrt(2 * config.target_kl / squared_length) * direction
 
+    @torch.no_grad()
     def _line_search(
         self,
         episodes: Sequence[Episode],
@@ -304,9 +306,23 @@ class TRPO(Algorithm[TRPOConfig]):
     ) -> dict[str, float]:
         """Take the longest step that keeps to the trust region and raises the surrogate."""
         old = flat([parameter.detach() for parameter in moved])
+        parts, before = self._split(episodes).whole(), None
         for attempt in range(self.config.line_search_steps if step.any() else 0):
             share = self.config.line_search_shrink**attempt
-            new_loss, kl = self._try(episodes, targets, moved, old, old + share * step)
+            sums = torch.zeros(2, dtype=torch.float64, device=old.device)
+            for part in parts:
+                own, which = own_share(self.policy, part.episodes)
+                if own and (before is None or len(parts) > 1):  # Several would take much memory.
+                    assign(moved, old)
+                    before = self.policy.episode_distributions(own)
+                assign(moved, old + share * step)
+                if own and before is not None:
+                    after = self.policy.episode_distributions(own)
+                    told = self.policy.read_distributions(after, own)
+                    sums[0] -= self._surrogate(*told, targets, part.steps[which])
+                    divergence = self.policy.divergence(before, after)
+                    sums[1] += divergence.double().sum() / len(targets.returns)
+            new_loss, kl = sum_shares(self.policy, sums).tolist()
             if new_loss < loss and kl <= self.config.target_kl:
                 return {
                     "policy_loss": new_loss,
@@ -316,29 +332,6 @@ class TRPO(Algorithm[TRPOConfig]):
                 }
         assign(moved, old)
         return {"policy_loss": loss, "surrogate_gain": 0.0, "kl": 0.0, "step_share": 0.0}
-
-    @torch.no_grad()
-    def _try(
-        self,
-        episodes: Sequence[Episode],
-        targets: _Targets,
-        moved: Sequence[Tensor],
-        old: Tensor,
-        new: Tensor,
-    ) -> tuple[float, float]:
-        """Minus the surrogate at new parameters, and the mean KL to them, where they stay."""
-        loss, kl = 0.0, torch.zeros((), dtype=torch.float64, device=old.device)
-        for part in self._split(episodes).whole():
-            if own := own_share(self.policy, part.episodes):
-                assign(moved, old)  # Not kept from before: distributions take much memory.
-                before = self.policy.episode_distributions(own)
-                assign(moved, new)
-                after = self.policy.episode_distributions(own)
-                kl += self.policy.divergence(before, after).double().sum()
-            assign(moved, new)
-            evaluation = self.policy.evaluate(part.episodes)
-            loss -= self._surrogate(evaluation, targets, part.steps).item()
-        return loss, sum_shares(self.policy, kl).item() / len(targets.returns)
 
     def _fit_values(
         self,
@@ -359,7 +352,7 @@ class TRPO(Algorithm[TRPOConfig]):
                     num_steps = sum(len(part.steps) for part in parts)
                     total = 0.0
                     for part in parts:
-                        values = self.policy.evaluate(part.episodes).values
+                        values = self.policy.values(part.episodes)
                         loss = value_loss(values, wanted[part.steps], num_steps)
                         torch.autograd.backward(loss)
                         total += loss.item()

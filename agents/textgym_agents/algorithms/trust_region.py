@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from textgym_agents.algorithms.minibatches import Part
 from textgym_agents.distributed import own_share, sum_shares
-from textgym_agents.policies import Policy
+from textgym_agents.policies import Episode, Policy
 
 
 def conjugate_gradient(
@@ -52,31 +52,43 @@ def conjugate_gradient(
     return solution, target - residual
 
 
-def fisher_vector_product(
-    policy: Policy, parts: Sequence[Part], parameters: Sequence[Tensor], vector: Tensor
-) -> Tensor:
-    """``F vector``, exact in the actions and a mean over the parts' steps.
+def fisher_products(
+    policy: Policy, parts: Sequence[Part], parameters: Sequence[Tensor]
+) -> Callable[[Tensor], Tensor]:
+    """The products ``F vector``, exact in the actions; F is a mean over the parts' steps.
+
+    The forward pass and the first backward pass are the same for all products: of a single part
+    they are made once. Of several, which are there so that memory is bounded by the largest, they
+    are made again for each product.
 
     Args:
-        policy: The policy.
-        parts: Evaluated one after another, so that memory is bounded by the largest.
+        policy: The policy, which stays as it is until the last product.
+        parts: Evaluated one after another.
         parameters: Those of its parameters that its distribution depends on; ``P`` numbers.
-        vector: float ``[P]``.
 
     Returns:
-        float ``[P]``.
+        ``vector -> F vector``, both float ``[P]``.
     """
     num_steps = sum(len(part.steps) for part in parts)
-    total = torch.zeros_like(vector)
-    for part in parts:
-        if not (episodes := own_share(policy, part.episodes)):
-            continue
+    shares = [own_share(policy, part.episodes)[0] for part in parts]
+
+    def gradient(episodes: Sequence[Episode]) -> Tensor:
         with sdpa_kernel(SDPBackend.MATH):  # PyTorch's fused attention has one derivative only.
             present = policy.episode_distributions(episodes)
             kl = policy.divergence(present.detach(), present).sum() / num_steps
-            gradient = flat(torch.autograd.grad(kl, parameters, create_graph=True))
-            total += flat(torch.autograd.grad(gradient @ vector, parameters))
-    return sum_shares(policy, total)
+            return flat(torch.autograd.grad(kl, parameters, create_graph=True))
+
+    once = gradient(shares[0]) if len(shares) == 1 and shares[0] else None
+
+    def product(vector: Tensor) -> Tensor:
+        total = torch.zeros_like(vector)
+        for share in filter(None, shares):
+            first = gradient(share) if once is None else once
+            keep = once is not None
+            total += flat(torch.autograd.grad(first @ vector, parameters, retain_graph=keep))
+        return sum_shares(policy, total)
+
+    return product
 
 
 def flat(tensors: Sequence[Tensor]) -> Tensor:

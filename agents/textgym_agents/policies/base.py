@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from textgym_agents.policies.sampling import Sampling, categorical_kl
+from textgym_agents.policies.sampling import Sampling, categorical_kl, entropy, gather
 
 Observations: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]]
 """A batch of observations: an array ``[N, *obs]``, or a mapping of such arrays (a Dict space).
@@ -253,6 +253,17 @@ class Policy(nn.Module, ABC):
             Tensors of ``M = sum(T_i)`` entries, the episodes' steps one after another.
         """
 
+    def values(self, episodes: Sequence[Episode]) -> Tensor:
+        """The values that `evaluate` gives, without what only the rest of it takes.
+
+        Args:
+            episodes: As for `evaluate`.
+
+        Returns:
+            float ``[M]``, differentiable.
+        """
+        return self.evaluate(episodes).values
+
     def step_log_probs(
         self,
         observations: Observations,
@@ -290,7 +301,7 @@ class Policy(nn.Module, ABC):
         raise ValueError(f"{type(self).__name__} has no list of its actions' probabilities")
 
     def episode_distributions(self, episodes: Sequence[Episode]) -> Tensor:
-        """What makes up the distribution of each step, for `divergence` alone to read.
+        """What makes up each step's distribution, for `read_distributions` and `divergence`.
 
         Args:
             episodes: As for `evaluate`.
@@ -299,6 +310,21 @@ class Policy(nn.Module, ABC):
             float ``[M, ...]``, differentiable: `episode_log_probs`, where actions can be listed.
         """
         return self.episode_log_probs(episodes)
+
+    def read_distributions(
+        self, distributions: Tensor, episodes: Sequence[Episode]
+    ) -> tuple[Tensor, Tensor]:
+        """The log-probabilities and entropies that `evaluate` gives.
+
+        Args:
+            distributions: float ``[M, ...]``, as `episode_distributions` gives them.
+            episodes: The same.
+
+        Returns:
+            float ``[M]`` twice, differentiable.
+        """
+        actions = torch.from_numpy(np.concatenate([episode.actions for episode in episodes]))
+        return gather(distributions, actions.to(distributions.device)), entropy(distributions)
 
     def divergence(self, distributions: Tensor, others: Tensor) -> Tensor:
         """KL(distribution || other) of each step, exactly: not from the actions taken.

@@ -51,12 +51,7 @@ class Critic(nn.Module):
 
     def values(self, episodes: Sequence[Episode]) -> Tensor:
         """Values of the episodes' steps, ``[M]``, differentiable."""
-        contexts = [episode_contexts(episode) for episode in episodes]
-        passes = list(self._contexts.steps(contexts, head=False))
-        chunks = [computed.episodes for computed in passes]
-        order = step_order(chunks, [episode.num_steps for episode in episodes])
-        values = torch.cat([linear_values(self.value_head, each.hidden) for each in passes])
-        return values[torch.from_numpy(order).to(values.device)]
+        return episode_values(self._contexts, self.value_head, episodes)
 
     def clear_cache(self) -> None:
         """Forget what acting keeps, as after a change of weights."""
@@ -65,6 +60,23 @@ class Critic(nn.Module):
     def in_one_pass(self) -> None:
         """Have `values` run each layer once; see `Policy.in_one_pass`."""
         self._contexts.in_one_pass()
+
+
+def episode_values(contexts: Any, value_head: nn.Linear, episodes: Sequence[Episode]) -> Tensor:
+    """What a value head makes of the episodes' steps, differentiable.
+
+    Args:
+        contexts: A `ContextModel` or `Seq2SeqModel`; its language-model head is not run.
+        value_head: From hidden states ``[M, H]`` to ``[M, 1]``.
+        episodes: At least one.
+
+    Returns:
+        At least float32 ``[M]``, the episodes' steps one after another.
+    """
+    passes = list(contexts.steps([episode_contexts(e) for e in episodes], head=False))
+    order = step_order([each.episodes for each in passes], [e.num_steps for e in episodes])
+    values = torch.cat([linear_values(value_head, each.hidden) for each in passes])
+    return values[torch.from_numpy(order).to(values.device)]
 
 
 def _without_head(model: PreTrainedModel) -> PreTrainedModel:

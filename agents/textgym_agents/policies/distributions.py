@@ -68,7 +68,6 @@ class ActionDistribution(nn.Module, ABC):
             The actions as an `Episode` keeps them, and their log-probabilities, float ``[N]``.
         """
 
-    @abstractmethod
     def evaluate(
         self,
         outputs: Tensor,
@@ -89,6 +88,7 @@ class ActionDistribution(nn.Module, ABC):
         Returns:
             float ``[M]`` twice, differentiable, in nats.
         """
+        return self.read(self.describe(outputs, actions, sampling, mask, old_log_probs), actions)
 
     @abstractmethod
     def describe(
@@ -99,11 +99,15 @@ class ActionDistribution(nn.Module, ABC):
         mask: Tensor | None = None,
         old_log_probs: Tensor | None = None,
     ) -> Tensor:
-        """The distributions themselves, for `divergence`; the arguments are those of `evaluate`.
+        """The distributions themselves, for `read` and `divergence`; arguments as of `evaluate`.
 
         Returns:
             float ``[M, ...]``, differentiable.
         """
+
+    @abstractmethod
+    def read(self, described: Tensor, actions: NDArray[Any]) -> tuple[Tensor, Tensor]:
+        """What `evaluate` gives, of what `describe` gave."""
 
     @abstractmethod
     def divergence(self, described: Tensor, others: Tensor) -> Tensor:
@@ -165,19 +169,6 @@ class Categorical(ActionDistribution):
             return actions + self._least, taken
         return actions.reshape(len(outputs), -1) + self._least, self._together(taken)
 
-    def evaluate(
-        self,
-        outputs: Tensor,
-        actions: NDArray[Any],
-        sampling: Sampling,
-        mask: Tensor | None = None,
-        old_log_probs: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Sums over the components; see `ActionDistribution.evaluate`."""
-        log_probs = self.describe(outputs, actions, sampling, mask, old_log_probs).flatten(0, 1)
-        chosen = self.chosen(actions, outputs.device)
-        return self._together(gather(log_probs, chosen)), self._together(entropy(log_probs))
-
     def describe(
         self,
         outputs: Tensor,
@@ -195,6 +186,12 @@ class Categorical(ActionDistribution):
             self._apart(outputs), sampling, self._apart_mask(mask, outputs), keep, old_log_probs
         )
         return log_probs.reshape(len(outputs), self._rows, self._width)
+
+    def read(self, described: Tensor, actions: NDArray[Any]) -> tuple[Tensor, Tensor]:
+        """Sums over the components; see `ActionDistribution.read`."""
+        log_probs = described.flatten(0, 1)
+        taken = gather(log_probs, self.chosen(actions, described.device))
+        return self._together(taken), self._together(entropy(log_probs))
 
     def divergence(self, described: Tensor, others: Tensor) -> Tensor:
         """The sum of the components'."""
@@ -277,20 +274,6 @@ class Gaussian(ActionDistribution):
             actions = actions + log_std.detach().exp() * noise.to(outputs.device)
         return actions.cpu().numpy(), _log_density(actions, outputs, log_std)
 
-    def evaluate(
-        self,
-        outputs: Tensor,
-        actions: NDArray[Any],
-        sampling: Sampling,
-        mask: Tensor | None = None,
-        old_log_probs: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Log-densities and differential entropies; see `ActionDistribution.evaluate`."""
-        log_std = self._log_std(sampling, mask)
-        given = torch.from_numpy(actions).to(outputs.device)
-        each = (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum()
-        return _log_density(given, outputs, log_std), each.expand(len(outputs))
-
     def describe(
         self,
         outputs: Tensor,
@@ -301,6 +284,12 @@ class Gaussian(ActionDistribution):
     ) -> Tensor:
         """Means and log deviations, ``[M, 2, D]``; see `ActionDistribution.describe`."""
         return torch.stack([outputs, self._log_std(sampling, mask).expand_as(outputs)], dim=1)
+
+    def read(self, described: Tensor, actions: NDArray[Any]) -> tuple[Tensor, Tensor]:
+        """Log-densities and differential entropies; see `ActionDistribution.read`."""
+        means, log_std = described.unbind(1)
+        entropies = (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(dim=-1)
+        return _log_density(torch.from_numpy(actions).to(means.device), means, log_std), entropies
 
     def divergence(self, described: Tensor, others: Tensor) -> Tensor:
         """``log s'/s + (s^2 + (m - m')^2) / (2 s'^2) - 1/2``, summed over the numbers."""
@@ -317,7 +306,7 @@ class Gaussian(ActionDistribution):
 
 
 def _log_density(actions: Tensor, means: Tensor, log_std: Tensor) -> Tensor:
-    """Of independent normals, summed: ``[M]`` from ``[M, D]``, ``[M, D]`` and ``[D]``."""
+    """Of independent normals, summed: ``[M]`` from three ``[M, D]``, the last perhaps ``[D]``."""
     scaled = (actions - means) * torch.exp(-log_std)
     return -(0.5 * scaled.square() + log_std + 0.5 * math.log(2 * math.pi)).sum(dim=-1)
 

@@ -24,7 +24,7 @@ from textgym_agents.policies.base import (
     joined_kept,
 )
 from textgym_agents.policies.contexts import episode_contexts, read_contexts
-from textgym_agents.policies.critic import Critic
+from textgym_agents.policies.critic import Critic, episode_values
 from textgym_agents.policies.decoder import (
     check_vocabulary,
     head_bias,
@@ -278,6 +278,14 @@ class LanguageModelPolicy(Policy):
         if self.critic is None:
             return evaluation
         return replace(evaluation, values=self.critic.values(episodes))
+
+    def values(self, episodes: Sequence[Episode]) -> Tensor:
+        """The values of every step, for which no logits are computed; see `Policy.values`."""
+        if self.critic is not None:
+            return self.critic.values(episodes)
+        if self.value_head is not None:
+            return episode_values(self._contexts, self.value_head, episodes)
+        return torch.zeros(sum(episode.num_steps for episode in episodes), device=self.device)
 
     def episode_log_probs(self, episodes: Sequence[Episode]) -> Tensor:
         """The distributions of every step; see `Policy.episode_log_probs`."""

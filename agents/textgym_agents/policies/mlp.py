@@ -108,6 +108,11 @@ class MLPPolicy(Policy):
         )
         return Evaluation(log_probs, entropy, self.critic(features).squeeze(-1))
 
+    def values(self, episodes: Sequence[Episode]) -> Tensor:
+        """The values of every step; see `Policy.values`."""
+        found: Tensor = self.critic(self._all_features(episodes)).squeeze(-1)
+        return found
+
     @torch.no_grad()
     def step_log_probs(
         self,
@@ -137,6 +142,13 @@ class MLPPolicy(Policy):
             self._flat_mask(episodes),
             self._old_log_probs(episodes),
         )
+
+    def read_distributions(
+        self, distributions: Tensor, episodes: Sequence[Episode]
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probabilities and entropies; see `Policy.read_distributions`."""
+        actions = np.concatenate([episode.actions for episode in episodes])
+        return self.distribution.read(distributions, actions)
 
     def divergence(self, distributions: Tensor, others: Tensor) -> Tensor:
         """KL(distribution || other) of each step; see `Policy.divergence`."""
