@@ -10,9 +10,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from tests.agents.tiny_groups import (
-    ENV_ID,
     Tree,
-    assert_resumes,
     flat_gradient,
     random_policy,
     run,
@@ -141,12 +139,6 @@ def test_a_reward_that_is_not_finite_leaves_the_parameters() -> None:
     with pytest.raises(ValueError, match="reward nan in slot 1"):
         ExpertIteration(policy, ExpertIterationConfig(group_size=4)).update(episodes)
     assert all(torch.equal(p, b) for p, b in zip(policy.parameters(), before, strict=True))
-
-
-def test_resumed_run_equals_the_unstopped_one(tmp_path: Path) -> None:
-    config = ExpertIterationConfig(num_epochs=2, num_minibatches=2, group_size=4)
-    assert_resumes(tmp_path / "cartpole", config, (1200, 3000))
-    assert_resumes(tmp_path / "text", config, (100, 250), env_id=ENV_ID, policy=LM)
 
 
 def test_it_learns_cartpole(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from tests.agents.tiny_groups import (
     ENV_ID,
     Floats,
     Tree,
-    assert_resumes,
     flat_gradient,
     move,
     random_policy,
@@ -243,13 +242,6 @@ def test_a_group_of_one_is_named() -> None:
     policy = random_policy()
     with pytest.raises(ValueError, match="group 2 has 1"):
         GRPO(policy, GRPOConfig(group_size=3)).update(batch(Tree.of(policy))[:4])
-
-
-def test_resumed_run_equals_the_unstopped_one(tmp_path: Path) -> None:
-    config = GRPOConfig(kl_coef=0.1, num_epochs=2, num_minibatches=2, group_size=4)
-    assert_resumes(tmp_path / "cartpole", config, (1200, 3000))
-    dapo = replace(config, variant="dapo", group_size=2)
-    assert_resumes(tmp_path / "text", dapo, (100, 300), env_id=ENV_ID, policy=LM)
 
 
 def learns(output: Path, variant: Variant, target: float, **fields: Any) -> float:

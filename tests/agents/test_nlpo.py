@@ -297,24 +297,6 @@ def test_with_all_actions_it_is_ppo_to_the_bit(kind: str, steps: int, tmp_path: 
             assert_same_tensors(plain.checkpoint, masked.checkpoint, pattern)
 
 
-@pytest.mark.parametrize(("kind", "half", "whole"), [("mlp", 300, 700), ("causal_lm", 60, 130)])
-def test_resumed_run_equals_the_unstopped_one(
-    kind: str, half: int, whole: int, tmp_path: Path
-) -> None:
-    """Stopped while the masking policy is older than the policy, and with a reference."""
-    config = NLPOConfig(
-        mask_top_p=0.7, mask_interval=3, learning_rate=0.01, kl_coef=0.05, episodes_per_env=2
-    )
-    one = run(tmp_path / "one", whole, config, kind)
-    stopped = run(tmp_path / "two", half, config, kind)
-    assert stopped.iteration % 3 > 0
-    two = run(tmp_path / "two", whole, config, kind, resume=True)
-    assert one.iteration == two.iteration > stopped.iteration
-    assert_same_tensors(one.checkpoint, two.checkpoint, "*.safetensors")
-    state = load_file(one.checkpoint / "algorithm.safetensors")
-    assert any(name.startswith("mask_policy.") for name in state)
-
-
 @pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
 def test_nothing_is_charged_before_the_policy_has_moved(estimator: Any) -> None:
     """The reference chooses among the same actions; its whole distribution would be another."""

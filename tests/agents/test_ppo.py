@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from safetensors.torch import load_file
 
 from textgym_agents.algorithms import PPO, PPOConfig, ppo
 from textgym_agents.algorithms.minibatches import Split
@@ -18,12 +16,9 @@ from textgym_agents.algorithms.reference import steered
 from textgym_agents.algorithms.value_normalization import RunningScale
 from textgym_agents.losses import KLEstimator, clipped_policy_loss, kl_estimates
 from textgym_agents.policies import CausalLMPolicy, Episode, MLPPolicy, Policy, Sampling
-from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.policies.models import small_gpt2
 from textgym_agents.rollout import collect
-from textgym_agents.runs.config import TrainConfig
 from textgym_agents.runs.environments import make_envs
-from textgym_agents.train import train
 
 TINY = "textgym:textgym/Tiny-v0"
 PLAIN: dict[str, Any] = {"normalize_advantages": False, "max_grad_norm": 0.0}
@@ -385,43 +380,6 @@ def test_loss_that_is_not_finite_leaves_the_parameters() -> None:
         learner.update(episodes)
     assert all(torch.equal(a, b) for a, b in zip(before, weights(policy), strict=True))
     assert all(p.grad is None for p in policy.parameters())
-
-
-@pytest.mark.parametrize("kind", ["mlp", "causal_lm"])
-def test_resumed_run_equals_the_unstopped_one(kind: Any, tmp_path: Path) -> None:
-    """Bit for bit, with a steered coefficient, a reference and normalised values."""
-    network = {"hidden_sizes": (8,)} if kind == "mlp" else {"layers": 1, "heads": 2, "width": 16}
-    options: dict[str, Any] = {
-        "env_id": TINY,
-        "num_envs": 4,
-        "seed": 5,
-        "policy": PolicyConfig(kind=kind, **network),  # type: ignore[arg-type]
-        "tensorboard": False,
-        "progress": False,
-    }
-    config = PPOConfig(
-        kl_coef=0.1,
-        kl_coef_target=1e-4,
-        normalize_values=True,
-        num_minibatches=2,
-        learning_rate=0.01,
-    )
-    whole = train(TrainConfig(output=tmp_path / "whole", total_steps=60, **options), config)
-    train(TrainConfig(output=tmp_path / "half", total_steps=30, **options), config)
-    rest = train(
-        TrainConfig(output=tmp_path / "half", total_steps=60, resume=True, **options), config
-    )
-    assert rest.iteration == whole.iteration
-    files = sorted(f.relative_to(whole.checkpoint) for f in whole.checkpoint.rglob("*.safetensors"))
-    assert Path("algorithm.safetensors") in files
-    for file in files:
-        expected, resumed = load_file(whole.checkpoint / file), load_file(rest.checkpoint / file)
-        assert expected.keys() == resumed.keys()
-        for key, tensor in expected.items():
-            assert torch.equal(tensor, resumed[key]), (file, key)
-    state = load_file(whole.checkpoint / "algorithm.safetensors")
-    assert float(state["kl_coef"]) != 0.1
-    assert any(key.startswith("reference.") for key in state)
 
 
 def test_another_runs_state_is_refused() -> None:

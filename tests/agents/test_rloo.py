@@ -9,9 +9,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from tests.agents.tiny_groups import (
-    ENV_ID,
     Tree,
-    assert_resumes,
     flat_gradient,
     move,
     random_policy,
@@ -193,14 +191,6 @@ def test_a_state_of_another_run_is_refused() -> None:
     assert state
     with pytest.raises(ValueError, match="saved state of RLOO"):
         RLOO(policy, RLOOConfig()).load_state(state)
-
-
-def test_resumed_run_equals_the_unstopped_one(tmp_path: Path) -> None:
-    config = RLOOConfig(
-        kl_coef=0.1, num_epochs=2, num_minibatches=2, entropy_coef=0.1, target_entropy=0.5
-    )
-    assert_resumes(tmp_path / "cartpole", config, (1200, 3000))
-    assert_resumes(tmp_path / "text", config, (100, 250), env_id=ENV_ID, policy=LM)
 
 
 def test_it_learns_cartpole(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,10 @@ import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 from textgym.envs.exact import EnumeratedMDP, enumerate_mdp
 from textgym_agents.algorithms import AlgorithmConfig
 from textgym_agents.algorithms.epochs import EpochAlgorithm
-from textgym_agents.loggers import TIME_COLUMNS, read_rows
 from textgym_agents.policies import Episode, MLPPolicy
 from textgym_agents.rollout import collect
 from textgym_agents.runs.config import TrainConfig
@@ -184,26 +182,3 @@ def run(output: Path, algorithm: AlgorithmConfig, **options: Any) -> TrainResult
         "progress": False,
     }
     return train(TrainConfig(output=output, **{**base, **options}), algorithm)
-
-
-def assert_resumes(
-    folder: Path, algorithm: AlgorithmConfig, steps: Sequence[int], **options: Any
-) -> None:
-    """A run stopped after ``steps[0]`` and resumed equals the one of ``steps[1]``, bit for bit."""
-    whole = run(folder / "whole", algorithm, total_steps=steps[1], **options)
-    run(folder / "halves", algorithm, total_steps=steps[0], **options)
-    rest = run(folder / "halves", algorithm, total_steps=steps[1], resume=True, **options)
-    assert whole.steps == rest.steps
-    files = sorted(path.relative_to(whole.checkpoint) for path in whole.checkpoint.rglob("*.safe*"))
-    assert len(files) >= 2
-    for file in files:
-        expected, resumed = load_file(whole.checkpoint / file), load_file(rest.checkpoint / file)
-        assert expected.keys() == resumed.keys()
-        for key, tensor in expected.items():
-            assert torch.equal(tensor, resumed[key]), (file, key)
-    rows = [
-        [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in read_rows(log)]
-        for log in (folder / "whole/log.jsonl", folder / "halves/log.jsonl")
-    ]
-    assert len(rows[0]) > 3
-    assert rows[0] == rows[1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from textgym_agents.algorithms.checks import require
 from textgym_agents.algorithms.entropy import check_entropy
 from textgym_agents.algorithms.minibatches import Split
+from textgym_agents.algorithms.schedules import Schedule
 from textgym_agents.algorithms.value_normalization import CriticAlgorithm
 from textgym_agents.losses import entropy_bonus, policy_gradient_loss, value_loss
 from textgym_agents.policies import Episode
@@ -33,8 +33,8 @@ class A2CConfig:
     # models want 1e-5 to 1e-3, small networks 5e-4 to 1e-2.
     learning_rate: float = 7e-4
 
-    # How the step size changes: not at all, or in a line to 0 at total_steps.
-    schedule: Literal["constant", "linear"] = "constant"
+    # How the step size changes: not at all, or to 0 at total_steps, along a line or half a cosine.
+    schedule: Schedule = "constant"
 
     # Discount a step, 0 to 1. Lower: early rewards count more and estimates vary less; 0.99 is
     # usual for control tasks of hundreds of steps. 1 is the plain sum, usual for texts. States far
@@ -138,11 +138,6 @@ class A2C(CriticAlgorithm[A2CConfig]):
 
     Good for cheap environment steps: no step is used twice, so nothing needs clipping.
     """
-
-    def learning_rate(self, progress: float) -> float:
-        """Constant, or falling in a line to 0 as ``progress`` goes from 0 to 1."""
-        left = 1.0 - min(progress, 1.0) if self.config.schedule == "linear" else 1.0
-        return self.config.learning_rate * left
 
     def value_targets(self, episodes: Sequence[Episode]) -> NDArray[np.float64]:
         """``A_t + V_t``; see `CriticAlgorithm`."""

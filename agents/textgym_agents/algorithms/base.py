@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from textgym_agents.algorithms.schedules import Schedule, scheduled
 from textgym_agents.distributed import adamw, sum_gradients
 from textgym_agents.policies import Contexts, Episode, Policy
 from textgym_agents.policies.memory import give_back_in_backward
@@ -138,9 +139,9 @@ class Algorithm(ABC, Generic[ConfigT]):
         """Set each parameter's ``grad`` to the gradient of the batch's loss; return metrics."""
 
     def learning_rate(self, progress: float) -> float:
-        """The learning rate when ``progress``, 0 to 1, of the training is done."""
-        del progress
-        return self.config.learning_rate
+        """By the schedule, if there is one; ``progress``, 0 to 1, is the share of training done."""
+        schedule: Schedule = getattr(self.config, "schedule", "constant")
+        return self.config.learning_rate * scheduled(schedule, progress)
 
     def update(
         self,
@@ -162,7 +163,8 @@ class Algorithm(ABC, Generic[ConfigT]):
         Raises:
             ValueError: A reward is not finite, or the batch is empty.
             FloatingPointError: The loss or the gradient is not finite.
-            The parameters stay as they were in either case.
+            The parameters stay as they were in either case; where an update takes several steps,
+            as the step before left them.
         """
         del rng
         check_rewards(episodes)

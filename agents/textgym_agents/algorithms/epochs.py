@@ -17,7 +17,6 @@ from textgym_agents.algorithms.base import Algorithm, check_rewards
 from textgym_agents.algorithms.entropy import EntropyCoefficient, EntropyConfig
 from textgym_agents.algorithms.minibatches import Part, Split
 from textgym_agents.algorithms.reference import Reference
-from textgym_agents.algorithms.schedules import Schedule, scheduled
 from textgym_agents.policies import Episode, Evaluation, Policy
 
 Floats = NDArray[np.float64]
@@ -37,10 +36,6 @@ class EpochConfig(EntropyConfig, Protocol):
     @property
     def max_tokens_per_pass(self) -> int:
         """Positions of a forward pass at most, 0 for no limit."""
-
-    @property
-    def schedule(self) -> Schedule:
-        """How the step size changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +106,6 @@ class EpochAlgorithm(Algorithm[ConfigT]):
     @abstractmethod
     def losses(self, evaluation: Evaluation, steps: Steps) -> dict[str, Tensor]:
         """A pass's share of a minibatch's ``loss`` and metrics, which add up over its passes."""
-
-    def learning_rate(self, progress: float) -> float:
-        """By the schedule; ``progress`` is the share of training done."""
-        return self.config.learning_rate * scheduled(self.config.schedule, progress)
 
     def gradients(self, episodes: Sequence[Episode]) -> dict[str, float]:
         """Set ``grad`` to the gradient of the loss of the whole batch as one minibatch."""

@@ -84,6 +84,14 @@ class MaximumLikelihoodConfig:
 class MaximumLikelihood(Algorithm[MaximumLikelihoodConfig]):
     """Maximum likelihood on episodes whose actions the expert chose.
 
+    Minimises the mean over a batch's steps of ``-log pi(a_t | s_t)``, a_t the expert's: behaviour
+    cloning (Pomerleau, ALVINN, 1989), for text the cross-entropy that language models are trained
+    by. The states are the expert's own, so that nothing is learned of how to go on from errors
+    (Ross, Gordon and Bagnell 2011).
+
+    Good for the start of every other algorithm, and as the control that is to be beaten where
+    answers to learn from are there.
+
     Raises:
         ValueError: ``dropout`` is asked of a policy without dropout layers.
     """

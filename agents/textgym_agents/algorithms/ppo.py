@@ -19,7 +19,7 @@ from textgym_agents.algorithms.entropy import EntropyCoefficient, check_entropy
 from textgym_agents.algorithms.epochs import Floats, join, means
 from textgym_agents.algorithms.minibatches import Part, Split
 from textgym_agents.algorithms.reference import Reference, steered
-from textgym_agents.algorithms.schedules import Schedule, scheduled
+from textgym_agents.algorithms.schedules import Schedule
 from textgym_agents.algorithms.value_normalization import RunningScale
 from textgym_agents.losses import (
     KLEstimator,
@@ -224,10 +224,6 @@ class PPO(Algorithm[PPOConfig]):
             config.entropy_coef, config.target_entropy, config.entropy_learning_rate
         )
         self.scale = RunningScale()
-
-    def learning_rate(self, progress: float) -> float:
-        """By the schedule; ``progress`` is the share of training done."""
-        return self.config.learning_rate * scheduled(self.config.schedule, progress)
 
     def gradients(self, episodes: Sequence[Episode]) -> dict[str, float]:
         """Set ``grad`` to the gradient of the loss of the whole batch as one minibatch."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from textgym_agents.algorithms.base import passes
 from textgym_agents.algorithms.checks import require
 from textgym_agents.algorithms.entropy import check_entropy
-from textgym_agents.algorithms.schedules import Schedule, scheduled
+from textgym_agents.algorithms.schedules import Schedule
 from textgym_agents.algorithms.value_normalization import CriticAlgorithm
 from textgym_agents.losses import entropy_bonus, policy_gradient_loss, value_loss
 from textgym_agents.policies import Episode, Evaluation
@@ -158,10 +158,6 @@ class Reinforce(CriticAlgorithm[ReinforceConfig]):
                 'baseline "batch_mean" compares the episodes of a batch, so num_envs times '
                 f"episodes_per_env must be 2 or more, got {num_episodes}"
             )
-
-    def learning_rate(self, progress: float) -> float:
-        """By the schedule; ``progress`` is the share of training done."""
-        return self.config.learning_rate * scheduled(self.config.schedule, progress)
 
     @property
     def greedy_rollout(self) -> bool:
