@@ -26,21 +26,23 @@ ROOT = Path(__file__).parents[2]
 INTERVAL, ITERATIONS = 3, 40
 
 PROGRAM = """
-import sys
+import resource, sys
 from pathlib import Path
 from tests.agents.test_faults import run
+if limit := int(sys.argv[3]):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 run(Path(sys.argv[1]), resume=sys.argv[2] == "resume")
 """
 
 
-def run(output: Path, resume: bool) -> TrainResult:
+def run(output: Path, resume: bool, iterations: int = ITERATIONS) -> TrainResult:
     """The run that is killed: some iterations of PPO, with a checkpoint every few of them."""
     config = TrainConfig(
         env_id="CartPole-v1",
         output=output,
         num_envs=4,
-        total_steps=ITERATIONS * 4 * 48,
-        policy=PolicyConfig(hidden_sizes=(8,)),
+        total_steps=iterations * 4 * 48,
+        policy=PolicyConfig(hidden_sizes=(256,)),
         checkpoint_interval=INTERVAL,
         resume=resume,
         threads=1,
@@ -55,13 +57,30 @@ def lines(output: Path) -> int:
     return len(read_rows(output / "log.jsonl"))
 
 
-def start(output: Path, mode: str) -> subprocess.Popen[bytes]:
+def start(output: Path, mode: str, limit: int = 0) -> subprocess.Popen[bytes]:
+    """That run in a process of its own, whose files may have so many bytes; 0: any number."""
     paths = os.pathsep.join([str(ROOT), str(ROOT / "agents")])
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(output), mode],
+        [sys.executable, "-c", PROGRAM, str(output), mode, str(limit)],
         env={**os.environ, "PYTHONPATH": paths},
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE if limit else None,
     )
+
+
+def assert_same(one: TrainResult, other: Path) -> None:
+    """A run's last checkpoint and log are bit for bit those of another, but for the times."""
+    last = find_checkpoint(other)
+    assert last.name == one.checkpoint.name
+    for file in one.checkpoint.rglob("*.safetensors"):
+        expected, found = load_file(file), load_file(last / file.relative_to(one.checkpoint))
+        for name, tensor in expected.items():
+            assert tensor.equal(found[name]), (file.name, name)
+    logs = [
+        [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in read_rows(folder)]
+        for folder in (one.output / "log.jsonl", other / "log.jsonl")
+    ]
+    assert logs[0] == logs[1]
 
 
 def test_killed_at_any_moment_a_run_loses_an_interval_at_most(tmp_path: Path) -> None:
@@ -88,17 +107,27 @@ def test_killed_at_any_moment_a_run_loses_an_interval_at_most(tmp_path: Path) ->
             assert process.wait() == 0
             mode = "done"
     assert kills >= 2
-    last = find_checkpoint(output)
-    assert last.name == whole.checkpoint.name
-    for file in whole.checkpoint.rglob("*.safetensors"):
-        expected, found = load_file(file), load_file(last / file.relative_to(whole.checkpoint))
-        for name, tensor in expected.items():
-            assert tensor.equal(found[name]), (file.name, name)
-    logs = [
-        [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in read_rows(folder)]
-        for folder in (tmp_path / "whole" / "log.jsonl", output / "log.jsonl")
-    ]
-    assert logs[0] == logs[1]
+    assert_same(whole, output)
+
+
+def test_a_disk_that_is_full_at_a_checkpoint_leaves_the_one_before(tmp_path: Path) -> None:
+    """The file system refuses to let the optimizer's file grow, in the midst of writing it."""
+    output, first = tmp_path / "full", 2 * INTERVAL
+    run(output, resume=False, iterations=first)
+    checkpoint = find_checkpoint(output)
+    there = set(checkpoint.parent.iterdir())
+    sizes = {file.name: file.stat().st_size for file in checkpoint.iterdir()}
+    limit = sizes["optimizer.safetensors"] * 3 // 4
+    assert limit > max(sizes["policy.safetensors"], (output / "log.jsonl").stat().st_size)
+    process = start(output, "resume", limit)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert b"OSError" in errors.splitlines()[-1] and b"File too large" in errors
+    assert find_checkpoint(output) == checkpoint
+    assert read_state(checkpoint).iteration == first
+    assert set(checkpoint.parent.iterdir()) == there
+    run(output, resume=True)
+    assert_same(run(tmp_path / "whole", resume=False), output)
 
 
 class Fragile(gym.Env[Any, Any]):
