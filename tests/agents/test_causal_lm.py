@@ -22,6 +22,7 @@ from textgym_agents.algorithms import Reinforce, ReinforceConfig
 from textgym_agents.policies import Contexts, Episode, Sampling, head, packing
 from textgym_agents.policies.causal_lm import CausalLMPolicy
 from textgym_agents.policies.contexts import ContextStore, read_contexts
+from textgym_agents.policies.language_model import LanguageModelPolicy
 from textgym_agents.policies.models import load_causal_lm, small_gpt2
 from textgym_agents.policies.packing import tight_chunks
 from textgym_agents.rollout import collect
@@ -118,15 +119,34 @@ def sharpened(policy: CausalLMPolicy) -> CausalLMPolicy:
 def test_evaluate_agrees_with_act(make_model: Any, as_dict: bool, sampling: Sampling) -> None:
     envs = Writing(6, as_dict)
     policy = sharpened(CausalLMPolicy.from_env(envs, make_model(), sampling=sampling))
+    assert_evaluates_as_it_acts(policy, envs)
+
+
+@MODELS
+@pytest.mark.parametrize("critic", ["shared", "separate"])
+@pytest.mark.parametrize("recompute", [False, True])
+def test_adapters_critics_and_recomputing_do_with_every_option_on(
+    make_model: Any, critic: str, recompute: bool
+) -> None:
+    parts = {"rank": 2, "critic": critic, "gradient_checkpointing": recompute}
+    policy = texts.lm_policy(make_model(), moved=0.2, **parts)
+    policy.sampling = EVERY_OPTION
+    assert_evaluates_as_it_acts(policy, Writing(6))
+
+
+def assert_evaluates_as_it_acts(policy: LanguageModelPolicy, envs: Writing) -> None:
+    """To 1e-5, by what acting has computed and by computing all again."""
     generator = torch.Generator().manual_seed(0)
     episodes = collect(envs, policy, seeds=range(6), episodes_per_env=6, generator=generator)
     assert len({episode.num_steps for episode in episodes}) > 5
-    evaluation = policy.evaluate(episodes)
-    assert len(evaluation.log_probs) == sum(episode.num_steps for episode in episodes)
-    for name in ("log_probs", "values"):
-        collected = np.concatenate([getattr(episode, name) for episode in episodes])
-        evaluated = getattr(evaluation, name).detach().numpy()
-        np.testing.assert_allclose(evaluated, collected, atol=1e-5, rtol=0)
+    taken_over = policy.evaluate(episodes)
+    policy.clear_cache()
+    for evaluation in (taken_over, policy.evaluate(episodes)):
+        assert len(evaluation.log_probs) == sum(episode.num_steps for episode in episodes)
+        for name in ("log_probs", "values"):
+            collected = np.concatenate([getattr(episode, name) for episode in episodes])
+            evaluated = getattr(evaluation, name).detach().numpy()
+            np.testing.assert_allclose(evaluated, collected, atol=1e-5, rtol=0)
     assert np.concatenate([e.values for e in episodes]).std() > 0.01
 
 

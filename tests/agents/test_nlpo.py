@@ -106,8 +106,16 @@ def test_actions_outside_the_older_selfs_nucleus_are_never_taken(kind: str) -> N
 
 @pytest.mark.parametrize("kind", ["mlp", "causal_lm"])
 @pytest.mark.parametrize("top_p", [0.3, 0.7, 0.95, 1.0])
-def test_log_probs_of_the_update_are_those_of_the_rollout(kind: str, top_p: float) -> None:
+@pytest.mark.parametrize(
+    "sampling",
+    [Sampling(), Sampling(temperature=0.8, top_k=3, top_p=0.9, min_p=0.1, epsilon=0.2)],
+    ids=["plain", "every option"],
+)
+def test_log_probs_of_the_update_are_those_of_the_rollout(
+    kind: str, top_p: float, sampling: Sampling
+) -> None:
     learner = NLPO(policy(kind), NLPOConfig(mask_top_p=top_p))
+    learner.policy.sampling = sampling
     perturb(learner.policy, 0.3)
     episodes = rollout(learner, 64)
     for part in (episodes, episodes[:1], episodes[::2]):
