@@ -6,7 +6,9 @@ collected, what they should be from enumerating Tiny-v0.
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from textgym.envs.exact import EnumeratedMDP, enumerate_mdp
 from textgym_agents.algorithms import A2C, PPO, A2CConfig, PPOConfig
+from textgym_agents.losses import KLEstimator, kl_estimates
 from textgym_agents.policies import Episode, MLPPolicy
 from textgym_agents.rollout import collect
 from textgym_agents.runs.environments import make_envs
@@ -26,6 +29,16 @@ LIMIT = 4.0  # Standard errors, of the worst of some 200 coordinates.
 
 Floats = NDArray[np.float64]
 Learner = type[A2C] | type[PPO]
+
+
+@dataclass(frozen=True)
+class Charged:
+    """Divergence from a reference, as `PPOConfig` charges it."""
+
+    reference: MLPPolicy
+    coef: float
+    penalty: Literal["reward", "loss"]
+    estimator: KLEstimator
 
 
 def random_policy(width: int = 6) -> MLPPolicy:
@@ -80,27 +93,45 @@ def flat_gradient(policy: MLPPolicy) -> Floats:
     return torch.cat([g.flatten() for g in gradients if g is not None]).double().numpy()
 
 
-def stated_direction(policy: MLPPolicy, gamma: float, lam: float) -> Floats:
-    """Sum over s, a of visits(s) pi(a|s) E[A_lam | s, a] grad log pi(a|s), enumerated.
+def stated_direction(
+    policy: MLPPolicy, gamma: float, lam: float, charged: Charged | None = None, n_steps: int = 0
+) -> Floats:
+    """Sum over s, a of visits(s) pi(a|s) E[A | s, a] grad log pi(a|s), enumerated.
 
-    The visits are undiscounted. E[A_lam | s, a] is the value of (s, a) where rewards are the
-    critic's one-step errors and the discount is gamma lam.
+    The visits are undiscounted. With A by lambda, E[A | s, a] is the value of (s, a) where rewards
+    are the critic's one-step errors and the discount is gamma lam; with n steps it is their value
+    and what the critic says then, less what it says of s. Divergence is charged to the rewards, or
+    its estimate's own gradient is subtracted.
     """
     mdp = enumerated(gamma)
     log_probs, table, critic = tables(policy, mdp)
+    legal = np.flatnonzero(mdp.legal[0])
+    chances = (mdp.visits(table, 1.0)[:, None] * table)[:, legal].ravel()
+    rewards, divergence = mdp.rewards.copy(), torch.zeros_like(log_probs)
+    if charged is not None:
+        theirs = tables(charged.reference, mdp)[0].detach()
+        divergence = charged.coef * kl_estimates(log_probs, theirs, charged.estimator)
+        if charged.penalty == "reward":
+            rewards[:, legal] -= divergence.detach().numpy().reshape(-1, len(legal))
+            divergence = torch.zeros_like(log_probs)
     following = np.append(critic, 0.0)[mdp.successors]
     errors = EnumeratedMDP(
         mdp.observations,
         mdp.start,
         mdp.successors,
-        mdp.rewards + gamma * following - critic[:, None],
+        rewards + gamma * following - critic[:, None],
         mdp.legal,
     )
-    q = errors.evaluate(table, gamma * lam).q
-    weights = mdp.visits(table, 1.0)[:, None] * table * q
+    advantages = errors.evaluate(table, gamma * lam).q
+    if n_steps:
+        ahead = critic
+        for _ in range(n_steps):
+            further = rewards + gamma * np.append(ahead, 0.0)[mdp.successors]
+            ahead = (table * further).sum(axis=1)
+        advantages = further - critic[:, None]
     policy.zero_grad()
-    choices = weights[:, np.flatnonzero(mdp.legal[0])].ravel()
-    (log_probs * torch.as_tensor(choices).float()).sum().backward()
+    terms = log_probs * torch.as_tensor(advantages[:, legal].ravel()).float() - divergence
+    (torch.as_tensor(chances).float() * terms).sum().backward()
     return flat_gradient(policy)
 
 
@@ -167,6 +198,42 @@ def test_first_step_follows_the_stated_direction_on_average(
     else:
         other = stated_direction(policy, 1.0, 1.0)
         assert deviations(sample, other).max() > 2 * LIMIT
+
+
+@pytest.mark.parametrize(("n_steps", "gamma"), [(1, 0.8), (2, 1.0), (2, 0.7)])
+def test_n_steps_follow_the_stated_direction(n_steps: int, gamma: float) -> None:
+    policy = random_policy()
+    stated = stated_direction(policy, gamma, 1.0, n_steps=n_steps)
+    sample = estimates(policy, learner_of(A2C, policy, gamma=gamma, n_steps=n_steps), gamma)
+    distances = deviations(sample, stated)
+    assert distances[-1] < 3.0, f"{distances[-1]:.2f} standard errors off along the direction"
+    assert distances.max() < LIMIT, f"{distances.max():.2f} standard errors off"
+    assert deviations(sample, stated_direction(policy, gamma, 1.0)).max() > LIMIT
+    if n_steps == 1:
+        np.testing.assert_allclose(stated, stated_direction(policy, gamma, 0.0), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "estimator"),
+    [("reward", "k1"), ("reward", "k3"), ("loss", "k2"), ("loss", "k3")],
+)
+@pytest.mark.parametrize(("gamma", "lam"), [(1.0, 1.0), (0.8, 0.5)])
+def test_divergence_is_charged_as_stated(
+    penalty: Literal["reward", "loss"], estimator: KLEstimator, gamma: float, lam: float
+) -> None:
+    policy, coef = random_policy(), 1.5
+    options: dict[str, Any] = {"kl_coef": coef, "kl_penalty": penalty, "kl_estimator": estimator}
+    learner = learner_of(PPO, policy, gamma=gamma, gae_lambda=lam, **options)
+    reference = copy.deepcopy(policy)
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    stated = stated_direction(policy, gamma, lam, Charged(reference, coef, penalty, estimator))
+    sample = estimates(policy, learner, gamma)
+    distances = deviations(sample, stated)
+    assert distances[-1] < 3.0, f"{distances[-1]:.2f} standard errors off along the direction"
+    assert distances.max() < LIMIT, f"{distances.max():.2f} standard errors off"
+    assert deviations(sample, stated_direction(policy, gamma, lam)).max() > 2 * LIMIT
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,13 @@ def estimates(policy: MLPPolicy, config: ReinforceConfig, shaping: str) -> Float
     rows = []
     for number in range(ROUNDS):
         seeds = np.random.SeedSequence([2, number]).generate_state(SLOTS // 2).repeat(2)
+        best = {}
+        if learner.greedy_rollout:
+            greedy = collect(envs, policy, seeds=seeds.tolist(), deterministic=True)
+            best = {episode.group: learner.whole_return(episode) for episode in greedy}
         episodes = collect(envs, policy, seeds=seeds.tolist(), generator=generator)
+        for episode in episodes:
+            episode.greedy_return = best.get(episode.group)
         for start in range(0, SLOTS, BATCH):
             learner.gradients(episodes[start : start + BATCH])
             rows.append(-flat_gradient(policy))  # The loss is minus the objective.
@@ -119,7 +125,7 @@ def measure(baseline: Baseline, gamma: float, shaping: str) -> Floats:
 
 
 @pytest.mark.parametrize(("gamma", "shaping"), [(1.0, "dense"), (0.9, "dense"), (0.9, "terminal")])
-@pytest.mark.parametrize("baseline", ["none", "batch_mean", "leave_one_out", "learned"])
+@pytest.mark.parametrize("baseline", ["none", "batch_mean", "leave_one_out", "learned", "greedy"])
 def test_mean_estimate_is_the_exact_gradient(
     baseline: Baseline, gamma: float, shaping: str
 ) -> None:
