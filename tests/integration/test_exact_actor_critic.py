@@ -7,7 +7,7 @@ collected, what they should be from enumerating Tiny-v0.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -17,9 +17,20 @@ import torch
 from numpy.typing import NDArray
 
 from textgym.envs.exact import EnumeratedMDP, enumerate_mdp
-from textgym_agents.algorithms import A2C, PPO, A2CConfig, PPOConfig
+from textgym_agents.algorithms import (
+    A2C,
+    ALGORITHMS,
+    NLPO,
+    PPO,
+    A2CConfig,
+    AlgorithmConfig,
+    NLPOConfig,
+    PPOConfig,
+    ReinforceConfig,
+)
 from textgym_agents.losses import KLEstimator, kl_estimates
-from textgym_agents.policies import Episode, MLPPolicy
+from textgym_agents.policies import Episode, MLPPolicy, Policy
+from textgym_agents.policies.construction import PolicyConfig, build_policy, describe_policy
 from textgym_agents.rollout import collect
 from textgym_agents.runs.environments import make_envs
 
@@ -29,6 +40,8 @@ LIMIT = 4.0  # Standard errors, of the worst of some 200 coordinates.
 
 Floats = NDArray[np.float64]
 Learner = type[A2C] | type[PPO]
+MLP: dict[str, Any] = {"kind": "mlp", "hidden_sizes": (32,)}
+LM: dict[str, Any] = {"kind": "causal_lm", "layers": 2, "heads": 2, "width": 32}
 
 
 @dataclass(frozen=True)
@@ -236,35 +249,58 @@ def test_divergence_is_charged_as_stated(
     assert deviations(sample, stated_direction(policy, gamma, lam)).max() > 2 * LIMIT
 
 
+ONE: dict[str, Any] = {"learning_rate": 0.03, "schedule": "cosine", "value_coef": 1.0}
+MANY: dict[str, Any] = {"learning_rate": 0.01, "schedule": "cosine", "gae_lambda": 0.9}
+VALUES: dict[str, tuple[AlgorithmConfig, dict[str, Any]]] = {
+    "a2c": (A2CConfig(gae_lambda=0.5, **ONE), MLP),
+    "reinforce": (ReinforceConfig(baseline="learned", **ONE), MLP),
+    "ppo": (PPOConfig(**MANY), MLP),
+    "ppo, normalised": (PPOConfig(normalize_values=True, **MANY), MLP),
+    "nlpo": (NLPOConfig(mask_top_p=0.9, **MANY), MLP),
+    "a2c, language model": (A2CConfig(**ONE | {"learning_rate": 0.003}), LM),
+    "ppo, separate critic": (
+        PPOConfig(**MANY | {"learning_rate": 0.003}),
+        LM | {"critic": "separate"},
+    ),
+}
+
+
+SLOW = ("ppo, separate critic",)
+
+
 @pytest.mark.parametrize(
-    ("kind", "options"),
-    [
-        (A2C, {"gae_lambda": 0.5, "learning_rate": 0.03}),
-        (PPO, {"gae_lambda": 0.9, "num_epochs": 2}),
-        (PPO, {"gae_lambda": 0.9, "num_epochs": 2, "normalize_values": True}),
-    ],
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in VALUES]
 )
-def test_values_converge_to_those_of_the_policy(kind: Learner, options: dict[str, Any]) -> None:
-    policy = random_policy(width=32)
-    policy.actor.requires_grad_(False)
-    gamma, iterations, slots = 0.9, 150, 128
-    options = {"learning_rate": 0.01, "schedule": "linear", "max_grad_norm": 0.0, **options}
-    learner = learner_of(kind, policy, value_coef=1.0, gamma=gamma, **options)
-    mdp = enumerated(gamma)
-    _, table, before = tables(policy, mdp)
-    exact = mdp.evaluate(table, gamma).v
-    visits = mdp.visits(table, 1.0)
+def test_values_converge_to_those_of_the_policy(name: str) -> None:
+    """The policy stays as it is, but for a language model's whose values share its layers."""
+    config, network = VALUES[name]
+    gamma, iterations, slots = 0.9, 200, 128
+    config = replace(config, gamma=gamma, max_grad_norm=0.0)  # type: ignore[type-var]
     envs = make_envs(ENV_ID, slots, {"shaping": "dense", "gamma": gamma})
+    torch.manual_seed(0)
+    policy = build_policy(describe_policy(PolicyConfig(**network), envs))
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.add_((0.1 if network != MLP else 0.4) * torch.randn_like(parameter))
+    fixed = getattr(policy, "actor", None) or (policy.model if "critic" in network else None)
+    if fixed is not None:
+        fixed.requires_grad_(False)
+    learner = next(kind for kind, c in ALGORITHMS.values() if c is type(config))(policy, config)
+    mdp = enumerated(gamma)
+    before, table = values_and_table(policy, mdp)
     generator = torch.Generator().manual_seed(1)
     for number in range(iterations):
-        seeds = np.random.SeedSequence([3, number]).generate_state(slots)
-        episodes = collect(envs, policy, seeds=seeds.tolist(), generator=generator)
+        seeds = np.random.SeedSequence([3, number]).generate_state(slots).tolist()
+        episodes = collect(envs, learner.behaviour, seeds=seeds, generator=generator)
         learner.update(episodes, progress=number / iterations)
     envs.close()
-    _, after_table, after = tables(policy, mdp)
-    if isinstance(learner, PPO):
-        after = learner.scale.restore(after)
-    assert np.array_equal(table, after_table)
+    after, after_table = values_and_table(policy, mdp)
+    after = learner.scale.restore(after)
+    if fixed is not None:
+        np.testing.assert_array_equal(table, after_table)
+    if isinstance(learner, NLPO):
+        after_table = restricted(after_table, 0.9)
+    exact, visits = mdp.evaluate(after_table, gamma).v, mdp.visits(after_table, 1.0)
 
     def error(values: Floats) -> float:
         """Over the states as they are visited, the root of the mean square."""
@@ -272,4 +308,24 @@ def test_values_converge_to_those_of_the_policy(kind: Learner, options: dict[str
 
     spread = error(np.full(len(exact), visits @ exact / visits.sum()))
     assert error(before) > spread
-    assert error(after) < 0.15 * spread
+    assert error(after) < 0.2 * spread, f"{error(after):.4f} of {spread:.4f}"
+
+
+def values_and_table(policy: Policy, mdp: EnumeratedMDP) -> tuple[Floats, Floats]:
+    """What acting says of each state: values ``[S]``, chances of the actions ``[S, V]``."""
+    masks = mdp.legal
+    values = policy.act(mdp.observations, action_masks=masks).values.astype(np.float64)
+    table = policy.step_log_probs(mdp.observations, action_masks=masks).double().exp().numpy()
+    policy.clear_cache()
+    return values, table / table.sum(axis=1, keepdims=True)
+
+
+def restricted(table: Floats, top_p: float) -> Floats:
+    """Each row among its most probable actions, which reach ``top_p`` together."""
+    order = np.argsort(-table, axis=1)
+    sums = np.take_along_axis(table, order, axis=1).cumsum(axis=1)
+    keep = np.zeros(table.shape, np.bool_)
+    np.put_along_axis(keep, order, np.roll(sums, 1, axis=1) < top_p, axis=1)
+    np.put_along_axis(keep, order[:, :1], True, axis=1)
+    kept = np.where(keep, table, 0.0)
+    return kept / kept.sum(axis=1, keepdims=True)
