@@ -35,7 +35,7 @@ bench: $(VENV)/installed-dev  ## Tables of ratios under benchmarks/results/.
 	$(BIN)/python benchmarks/reward_cost.py
 	$(BIN)/python benchmarks/rollout_tokens.py
 	$(BIN)/python benchmarks/nucleus.py
-	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/train_step.py --rounds 25
 	$(BIN)/python benchmarks/processes.py
 
 curves: $(VENV)/installed-dev  ## Learning with controls: about six hours; multi30k.py takes as long.
