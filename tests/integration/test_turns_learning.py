@@ -101,6 +101,39 @@ def test_one_pass_evaluates_a_conversation_as_it_was_sampled(mode: str) -> None:
             assert float(alone) == pytest.approx(float(episode.log_probs[t]), abs=1e-5)
 
 
+def test_the_gradient_of_cut_conversations_is_that_of_a_pass_a_step() -> None:
+    """Of log-probabilities, entropies and values, each step weighed by another number."""
+    envs = make_envs("textgym:textgym/Text-v0", 24, KWARGS)
+    model = small_gpt2(6, layers=2, heads=2, width=32, max_positions=12, seed=0)
+    policy = CausalLMPolicy.from_env(envs, model)
+    head = policy.value_head
+    assert head is not None
+    torch.nn.init.normal_(head.weight)
+    generator = torch.Generator().manual_seed(0)
+    episodes = collect(envs, policy, seeds=range(24), steps_per_env=7, generator=generator)
+    cut = [episode for episode in episodes if not episode.terminated]
+    turns = [np.diff(episode.observations.lengths).max(initial=0) > 1 for episode in cut]
+    assert len(cut) >= 4 and any(turns)
+    weights = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 24 * 7))).float()
+    packed = policy.evaluate(episodes)
+    loss = (weights * torch.stack([packed.log_probs, packed.entropy, packed.values])).sum()
+    rows = []
+    for episode in episodes:
+        legal = torch.from_numpy(np.resize(episode.action_masks, 6))
+        for t, length in enumerate(episode.observations.lengths):
+            ids = torch.from_numpy(episode.observations.tokens[:length])[None]
+            hidden = model.transformer(ids).last_hidden_state[0, -1]
+            logits = model.lm_head(hidden).masked_fill(~legal, -1e9)
+            drawn = torch.distributions.Categorical(logits=logits)
+            chosen = drawn.log_prob(torch.tensor(episode.actions[t]))
+            rows.append(torch.stack([chosen, drawn.entropy(), head(hidden)[0]]))
+    alone = (weights * torch.stack(rows, dim=1)).sum()
+    torch.testing.assert_close(loss, alone, atol=1e-4, rtol=1e-5)
+    gradients = [torch.autograd.grad(each, list(policy.parameters())) for each in (loss, alone)]
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5 * float(theirs.abs().max()), rtol=1e-4)
+
+
 def test_likelihood_and_reinforce_learn_a_conversation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
