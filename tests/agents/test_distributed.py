@@ -25,7 +25,7 @@ from torch.distributed.tensor import DTensor
 from textgym_agents import train as training
 from textgym_agents.algorithms import ALGORITHMS, Algorithm, ReinforceConfig
 from textgym_agents.checkpoint import find_checkpoint, read_state
-from textgym_agents.distributed import LAUNCH, Processes, join_processes
+from textgym_agents.distributed import LAUNCH, Processes, join_processes, sum_gradients
 from textgym_agents.loggers import TIME_COLUMNS, read_rows
 from textgym_agents.policies import Contexts, Episode, Policy
 from textgym_agents.policies.construction import PolicyConfig, build_policy, describe_policy
@@ -55,12 +55,26 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "trpo": {"entropy_coef": 0.1, "normalize_values": True},
     "grpo": {"kl_coef": 0.1, "num_minibatches": 2, "num_epochs": 2},
     "rloo": {"kl_coef": 0.1, "num_minibatches": 2, "num_epochs": 2},
+    "nlpo": {"mask_interval": 1, "mask_top_p": 0.7},
 }
 CASES = [(name, env) for name in ALGORITHMS for env in POLICIES if (name, env) != ("mle", CARTPOLE)]
 
 
+SINGLE = {
+    "decoder": POLICIES[TINY],
+    "adapter": PolicyConfig(kind="causal_lm", layers=1, heads=2, width=16, lora_rank=2),
+    "critic": PolicyConfig(kind="causal_lm", layers=1, heads=2, width=16, critic="separate"),
+    "encoder": PolicyConfig(kind="seq2seq", layers=1, heads=2, width=16),
+}
+"""Language models whose gradients are compared in single precision."""
+
+
 def learner_and_batch(
-    name: str, env_id: str, processes: Processes, policy_config: PolicyConfig | None = None
+    name: str,
+    env_id: str,
+    processes: Processes,
+    policy_config: PolicyConfig | None = None,
+    dtype: torch.dtype = torch.float64,
 ) -> tuple[Any, list[Episode]]:
     """An algorithm whose policy the processes share, and a batch that all of them have."""
     learner_class, config_class = ALGORITHMS[name]
@@ -68,7 +82,7 @@ def learner_and_batch(
     demonstrations = {"demonstrations": True} if name == "mle" else {}
     envs = make_envs(env_id, NUM_ENVS, demonstrations)
     # Process 0's is to hold.
-    policy = fresh_policy(env_id, envs, processes.index, policy_config)
+    policy = fresh_policy(env_id, envs, processes.index, policy_config, dtype)
     learner = learner_class(processes.share(policy), config)
     seeds = iteration_seeds(0, 1, NUM_ENVS, GROUP)
     batch = collect(
@@ -82,11 +96,29 @@ def learner_and_batch(
 
 
 def fresh_policy(
-    env_id: str, envs: Any, seed: int = 0, policy_config: PolicyConfig | None = None
+    env_id: str,
+    envs: Any,
+    seed: int = 0,
+    policy_config: PolicyConfig | None = None,
+    dtype: torch.dtype = torch.float64,
 ) -> Policy:
     """A language model in double precision: Adam makes a step of its gradients of almost 0."""
     policy = build_policy(describe_policy(policy_config or POLICIES[env_id], envs, seed))
-    return policy.double() if env_id == TINY else policy
+    return policy.to(dtype) if env_id == TINY else policy
+
+
+def single_gradients(processes: Processes, name: str) -> dict[str, torch.Tensor]:
+    """Of PPO's loss, for one of `SINGLE` whose weights have left where they begin."""
+    learner, batch = learner_and_batch("ppo", TINY, processes, SINGLE[name], torch.float32)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in learner.policy.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    learner.gradients(batch)
+    sum_gradients(learner.policy)
+    named = learner.policy.named_parameters()
+    return {key: p.grad.clone() for key, p in named if p.grad is not None}
 
 
 def moments_of(optimizer: Any) -> dict[int, dict[str, torch.Tensor]]:
@@ -132,6 +164,8 @@ def work(output: Path) -> None:
     results: dict[Any, Any] = {}
     for name, env_id in CASES:
         results[name, env_id] = update(*learner_and_batch(name, env_id, processes))
+    for name in SINGLE:
+        results["single", name] = single_gradients(processes, name)
     sharded = replace(processes, shard=True)
     results["sharded"] = update(*learner_and_batch("ppo", TINY, sharded))
     collected = rollouts(output / "rollout")
@@ -250,6 +284,19 @@ def test_update_of_two_processes_equals_that_of_one(
         assert row.keys() == expected.keys()
         for key, value in expected.items():
             assert row[key] == pytest.approx(value, abs=1e-5, rel=1e-5), key
+
+
+@pytest.mark.parametrize("name", list(SINGLE))
+def test_gradients_in_single_precision_are_those_of_one_process(
+    name: str, results: list[dict[Any, Any]]
+) -> None:
+    one = single_gradients(Processes(), name)
+    first, second = (found["single", name] for found in results)
+    assert one.keys() == first.keys() == second.keys()
+    assert sum(bool(gradient.any()) for gradient in one.values()) >= 4
+    for key, gradient in one.items():
+        assert torch.equal(first[key], second[key]), key
+        assert_allclose(first[key], gradient, atol=1e-5, rtol=0, err_msg=key)
 
 
 def test_the_episodes_are_those_that_one_process_would_begin(
