@@ -13,11 +13,13 @@ import pytest
 import torch
 
 from textgym_agents.algorithms import (
-    PPO,
-    TRPO,
+    ALGORITHMS,
+    A2CConfig,
+    ExpertIterationConfig,
+    GRPOConfig,
     PPOConfig,
-    Reinforce,
     ReinforceConfig,
+    RLOOConfig,
     TRPOConfig,
 )
 from textgym_agents.algorithms.entropy import EntropyCoefficient
@@ -117,16 +119,32 @@ HELD_BY_TRPO = TRPOConfig(
     episodes_per_env=4,
     value_epochs=1,
 )
-LEARNED_BY = ["REINFORCE", "PPO", "TRPO"]
-LEARNERS = {ReinforceConfig: Reinforce, PPOConfig: PPO, TRPOConfig: TRPO}
-Config = ReinforceConfig | PPOConfig | TRPOConfig
+HELD_BY_GROUPS: dict[str, Any] = {
+    "learning_rate": 0.02,
+    "entropy_coef": 0.03,
+    "target_entropy": 0.7,
+    "entropy_learning_rate": 0.3,
+    "episodes_per_env": 4,
+    "group_size": 2,
+}
+CONFIGS = {
+    "REINFORCE": HELD,
+    "A2C": A2CConfig(**HELD_BY_GROUPS),
+    "PPO": HELD_BY_PPO,
+    "TRPO": HELD_BY_TRPO,
+    "RLOO": RLOOConfig(**HELD_BY_GROUPS),
+    "GRPO": GRPOConfig(**HELD_BY_GROUPS | {"entropy_coef": 0.2}),
+    "expert iteration": ExpertIterationConfig(**HELD_BY_GROUPS | {"entropy_coef": 0.2}),
+}
+EACH = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
 
-def make(policy: MLPPolicy, config: Config) -> Any:
-    return LEARNERS[type(config)](policy, config)  # type: ignore[arg-type]
+def make(policy: MLPPolicy, config: Any) -> Any:
+    kind = next(kind for kind, its in ALGORITHMS.values() if its is type(config))
+    return kind(policy, config)
 
 
-def entropies(config: Config, updates: int = 200) -> list[float]:
+def entropies(config: Any, updates: int = 200) -> list[float]:
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     with closing(make_envs("textgym:textgym/Tiny-v0", 8, {})) as envs:
@@ -134,7 +152,8 @@ def entropies(config: Config, updates: int = 200) -> list[float]:
         learner = make(policy, config)
         rows = []
         for update in range(updates):
-            seeds = [update * 8 + slot for slot in range(8)]
+            size = config.group_size
+            seeds = [update * 8 + slot // size * size for slot in range(8)]
             episodes = collect(
                 envs,
                 policy,
@@ -147,15 +166,15 @@ def entropies(config: Config, updates: int = 200) -> list[float]:
     return [row["entropy"] for row in rows]
 
 
-@pytest.mark.parametrize("config", [HELD, HELD_BY_PPO, HELD_BY_TRPO], ids=LEARNED_BY)
-def test_learners_hold_the_target_that_they_would_leave_without(config: Config) -> None:
+@EACH
+def test_learners_hold_the_target_that_they_would_leave_without(config: Any) -> None:
     held = np.mean(entropies(config)[-50:])
     assert held == pytest.approx(0.7, abs=0.07)
     assert np.mean(entropies(replace(config, target_entropy=None))[-50:]) < 0.45
 
 
-@pytest.mark.parametrize("config", [HELD, HELD_BY_PPO, HELD_BY_TRPO], ids=LEARNED_BY)
-def test_the_learner_refuses_a_state_that_is_not_its_own(config: Config) -> None:
+@EACH
+def test_the_learner_refuses_a_state_that_is_not_its_own(config: Any) -> None:
     policy = MLPPolicy(gym.spaces.Discrete(2), gym.spaces.Discrete(2), hidden_sizes=(4,))
     learner = make(policy, config)
     learner.entropy_coef.update(0.2)

@@ -345,6 +345,19 @@ def test_target_return_stops_the_run(tmp_path: Path) -> None:
     assert reached.iteration == 0
 
 
+def test_the_limit_of_time_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 1,000 seconds, each iteration takes 300 here."""
+    iterate = training.iterate
+
+    def slow(run: Any) -> dict[str, float]:
+        run.started -= 300.0
+        return iterate(run)
+
+    monkeypatch.setattr(training, "iterate", slow)
+    result = small_run(tmp_path, total_steps=1_000_000, max_seconds=1000.0)
+    assert (result.iteration, result.interrupted) == (4, False)
+
+
 def test_warm_start_takes_the_policy_and_the_new_sampling(tmp_path: Path) -> None:
     first = small_run(tmp_path / "first")
     policy = PolicyConfig(hidden_sizes=(3,), temperature=0.5)
