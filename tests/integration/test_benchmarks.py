@@ -45,6 +45,13 @@ def test_env_steps(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.tmp"))
 
 
+def test_the_readme_s_table_of_algorithms_is_that_of_the_results() -> None:
+    readme = (BENCHMARKS.parent / "README.md").read_text(encoding="utf-8")
+    table = run("algorithms_table.py").rstrip()
+    assert table.count("\n") == 16
+    assert "\n".join(f"  {line}" for line in table.splitlines()) in readme
+
+
 @pytest.mark.slow
 def test_rollout_tokens(tmp_path: Path) -> None:
     arguments = ("--rounds", "2", "--new-tokens", "8", "--threads", "1", "--output", str(tmp_path))
