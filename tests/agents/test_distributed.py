@@ -501,6 +501,20 @@ def test_both_launchers_start_the_command_line_and_ctrl_c_stops_it(tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_accelerate_that_starts_one_process_instead_of_two_is_refused(tmp_path: Path) -> None:
+    """What its launcher does with --cpu."""
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    command += ["-m", "textgym_agents", "train", "reinforce", "--env-id", CARTPOLE]
+    options = ["--no-progress", "--total-steps", "100", "--output", str(tmp_path / "run")]
+    ended = subprocess.run(
+        [*command, *options], env=environment(), capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode != 0
+    assert "--multi_gpu" in ended.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
 def test_two_nodes_compute_what_two_processes_of_one_do(tmp_path: Path) -> None:
     """Each node runs the same command; where the processes are makes no difference."""
     options = ["-m", "textgym_agents", "train", "ppo", "--env-id", CARTPOLE, "--num-envs", "4"]
