@@ -38,13 +38,14 @@ bench: $(VENV)/installed-dev  ## Tables of ratios under benchmarks/results/.
 	$(BIN)/python benchmarks/train_step.py --rounds 25
 	$(BIN)/python benchmarks/processes.py
 
-curves: $(VENV)/installed-dev  ## Learning with controls: about six hours; multi30k.py takes as long.
+curves: $(VENV)/installed-dev  ## Learning with controls: about seven hours; multi30k.py takes as long.
 	$(BIN)/python benchmarks/cartpole.py
 	$(BIN)/python benchmarks/task_learning.py
 	$(BIN)/python benchmarks/learning_curves.py --env Story-v0 --level easy
 	$(BIN)/python benchmarks/learning_curves.py --env Summarization-v0 --level easy
 	$(BIN)/python benchmarks/learning_curves.py --env Translation-v0 --level easy --episodes 2048
 	$(BIN)/python benchmarks/learning_curves.py --env Recommendation-v0 --level easy --episodes 2048
+	$(BIN)/python benchmarks/learning_curves.py --env Arithmetic-v0 --level easy --episodes 2048
 
 wheel-test: $(VENV)/installed-dev  ## Install the built wheel into a clean environment and test it there.
 	bash scripts/test_wheel.sh

@@ -5,7 +5,8 @@
 A column a task: by how much each algorithm scores more than the bundled model, both at the
 temperature that is best for the bundled model, and half of the 95% interval over the seeds; bold
 where it is more at the temperature of learning, too. The last column is how long a run took, as a
-multiple of REINFORCE's, the median over the tasks.
+multiple of REINFORCE's, the median over the tasks. Below: GRPO in bfloat16, controls, and the
+scores of the bundled model itself, as it is and by the best of several samples.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ NAMES = {
     "expert iteration": "expert iteration",
 }
 CONTROLS = {
+    "grpo, bf16": "GRPO in bfloat16",
     "random reward": "REINFORCE, random reward",
     "likelihood": "likelihood, experts' answers",
 }
@@ -73,14 +75,16 @@ def gain(row: dict[str, str]) -> Gain:
 def algorithms_table(folder: Path = RESULTS) -> str:
     """The table in Markdown, of the tasks that have been measured."""
     tables: dict[str, dict[str, dict[str, str]]] = {}
+    temperatures: list[str] = []
     for task in TASKS:
         path = folder / f"learning_curves_{task.lower()}_easy.json"
         if path.is_file():
-            rows = json.loads(path.read_text("utf-8"))["rows"]
-            tables[task] = {row["policy"]: row for row in rows}
+            record = json.loads(path.read_text("utf-8"))
+            tables[task] = {row["policy"]: row for row in record["rows"]}
+            temperatures.append(best_temperature(record["title"]))
 
     def gains(name: str) -> list[Gain]:
-        return [gain(rows[name]) for rows in tables.values()]
+        return [gain(rows[name]) for rows in tables.values() if name in rows]
 
     def place(name: str) -> tuple[int, float]:
         """Those first that learn more on more tasks; then by their ranks."""
@@ -92,17 +96,32 @@ def algorithms_table(folder: Path = RESULTS) -> str:
         return -sum(each.above for each in found), mean(ranks)
 
     def time(name: str) -> float:
-        key = "seconds a run"
-        return median(float(r[name][key]) / float(r["reinforce"][key]) for r in tables.values())
+        key, measured = "seconds a run", [rows for rows in tables.values() if name in rows]
+        return median(float(rows[name][key]) / float(rows["reinforce"][key]) for rows in measured)
 
-    lines = [
-        "| algorithm | " + " | ".join(tables) + " | time |",
-        "|---" * (len(tables) + 2) + "|",
-    ]
+    lines = [line("algorithm", *tables, "time"), "|---" * (len(tables) + 2) + "|"]
     for name in [*sorted(NAMES, key=place), *CONTROLS]:
-        cells = [(NAMES | CONTROLS)[name], *map(str, gains(name)), f"{time(name):.1f}"]
-        lines.append("| " + " | ".join(cells) + " |")
+        cells = [str(gain(rows[name])) if name in rows else "" for rows in tables.values()]
+        lines.append(line((NAMES | CONTROLS)[name], *cells, f"{time(name):.1f}"))
+    best = "held-out score at its best temperature"
+    scores = [rows["bundled model"][best].split()[0] for rows in tables.values()]
+    places = [f"{score} at {t}" for score, t in zip(scores, temperatures, strict=True)]
+    lines.append(line("the bundled model's score", *places, ""))
+    chosen = [
+        rows["bundled model, best of 4"]["held-out score"].split()[0] for rows in tables.values()
+    ]
+    lines.append(line("that of the best of 4 samples", *chosen, ""))
     return "\n".join(lines)
+
+
+def line(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def best_temperature(title: str) -> str:
+    """Where a table's title says that the bundled model scores most."""
+    found = re.findall(r"(\d\.\d+) at (\d(?:\.\d)?)(?=,|$)", title.partition("by temperature:")[2])
+    return max(found, key=lambda pair: float(pair[0]))[1]
 
 
 if __name__ == "__main__":
