@@ -2,11 +2,11 @@
 
 Each process runs its share of the environments. Their episodes go round, so that every process has
 the whole batch and computes the very advantages, minibatches and losses that one process would.
-What is divided is a policy's `evaluate`, where the work is: each process evaluates its share of
-the steps with gradients, and gets the others' results as numbers. A loss of any form then has on
-each process the gradient of that share, and their sum over the processes, taken before clipping,
-is the gradient of the whole batch. So every algorithm is data parallel and exact without a line
-of its own, and the processes agree on whatever they decide by a metric. Accelerate finds the
+What is divided is a policy's `evaluate` and `values`, where the work is: each process computes its
+share of the steps with gradients, and gets the others' results as numbers. A loss of any form then
+has on each process the gradient of that share, and their sum over the processes, taken before
+clipping, is the gradient of the whole batch. So every algorithm is data parallel and exact without
+a line of its own, and the processes agree on whatever they decide by a metric. Accelerate finds the
 processes that a launcher has started, and their devices.
 """
 
@@ -124,7 +124,7 @@ class Processes:
             dist.barrier()
 
     def share(self, policy: PolicyT) -> PolicyT:
-        """Give the policy process 0's weights, and let the processes divide its `evaluate`.
+        """Give the policy process 0's weights, and let the processes divide what it evaluates.
 
         Its class becomes a subclass of what it was, as with PyTorch's ``fully_shard``, so that
         all else, names of weights and frozen copies included, is as with one process.
@@ -237,7 +237,8 @@ def join_processes(device: str, shard: bool = False, shard_weights: bool = False
     if not any(name in os.environ for name in _INDICES):
         raise RuntimeError(
             f"the environment says that {launched} processes were launched, but no RANK says which "
-            f'this one is: they would train unsynchronised. Launch them with "{LAUNCH}"'
+            f'this one is: they would train unsynchronised. Launch them with "{LAUNCH}", or set '
+            "WORLD_SIZE=1 for runs that have nothing to do with each other"
         )
     kind = torch.device(device)
     if kind.index is not None:
@@ -330,6 +331,8 @@ class _Shared(Policy):
     def values(self, episodes: Sequence[Episode]) -> Tensor:
         """As `evaluate`, the values alone."""
         plain: Any = super()
+        if plain.values.__func__ is Policy.values:  # Those of `evaluate`, which divides, too.
+            return self.evaluate(episodes).values
         return self._together(lambda share: [plain.values(share)], episodes)[0]
 
     def _together(self, columns: Any, episodes: Sequence[Episode]) -> list[Tensor]:

@@ -21,7 +21,7 @@ from textgym_agents.algorithms.trust_region import (
     flat,
 )
 from textgym_agents.policies import CausalLMPolicy, Episode, MLPPolicy, Policy, small_gpt2
-from textgym_agents.policies.construction import PolicyConfig
+from textgym_agents.policies.construction import PolicyConfig, build_policy, describe_policy
 from textgym_agents.policies.sampling import categorical_kl
 from textgym_agents.rollout import collect
 from textgym_agents.runs.config import TrainConfig
@@ -40,6 +40,10 @@ def tiny(kind: str, num_envs: int = 16, seed: int = 0) -> tuple[Policy, list[Epi
         size = int(envs.single_action_space.n)  # type: ignore[attr-defined]
         model = small_gpt2(size, layers=1, heads=2, width=8, max_positions=16)
         policy = CausalLMPolicy.from_env(envs, model)
+    elif kind == "recomputing":
+        network = {"layers": 1, "heads": 2, "width": 8, "gradient_checkpointing": True}
+        description = describe_policy(PolicyConfig(kind="causal_lm", **network), envs, seed)
+        policy = build_policy(description)
     with torch.no_grad():
         for parameter in policy.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -94,7 +98,7 @@ def test_categorical_kl_by_hand() -> None:
     assert_allclose(categorical_kl(p, q), by_hand, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["mlp", "causal_lm"])
+@pytest.mark.parametrize("kind", ["mlp", "causal_lm", "recomputing"])
 def test_products_are_those_of_the_explicit_fisher_matrix(kind: str) -> None:
     policy, episodes = tiny(kind, 3)
     matrix = explicit_fisher(policy, episodes)

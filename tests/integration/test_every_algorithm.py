@@ -65,6 +65,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "trpo": {
         "cg_iterations": 2,
+        "steps_per_env": 6,
         "value_epochs": 2,
         "fisher_share": 0.5,
         "line_search_steps": 3,

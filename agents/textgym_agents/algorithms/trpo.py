@@ -39,7 +39,8 @@ class TRPOConfig:
     target_kl: float = 0.01
 
     # Fisher-vector products that find the natural gradient's direction. Lower: faster, closer to
-    # the plain gradient. Higher: more exact; each costs a language model some eight forward passes.
+    # the plain gradient. Higher: more exact; each costs a language model about eight forward passes
+    # of the batch, ten where it takes several.
     cg_iterations: int = 10
 
     # Is added to the Fisher matrix's diagonal. Lower: closer to the natural gradient, which is
@@ -322,6 +323,7 @@ class TRPO(Algorithm[TRPOConfig]):
                     sums[0] -= self._surrogate(*told, targets, part.steps[which])
                     divergence = self.policy.divergence(before, after)
                     sums[1] += divergence.double().sum() / len(targets.returns)
+                    del after, told, divergence  # They take memory.
             new_loss, kl = sum_shares(self.policy, sums).tolist()
             if new_loss < loss and kl <= self.config.target_kl:
                 return {

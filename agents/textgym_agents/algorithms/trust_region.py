@@ -2,7 +2,7 @@
 
 The Fisher matrix F of a policy is the mean over states of the covariance of grad log pi. It is
 also the Hessian of the mean KL divergence from the policy to itself with other parameters, so that
-F v is the gradient of (the KL's gradient times v), at the price of two backward passes.
+F v is the gradient of (the KL's gradient times v): one more backward pass for each v.
 """
 
 from __future__ import annotations
@@ -71,21 +71,26 @@ def fisher_products(
     """
     num_steps = sum(len(part.steps) for part in parts)
     shares = [own_share(policy, part.episodes)[0] for part in parts]
+    kept: list[Tensor] = []
 
     def gradient(episodes: Sequence[Episode]) -> Tensor:
-        with sdpa_kernel(SDPBackend.MATH):  # PyTorch's fused attention has one derivative only.
-            present = policy.episode_distributions(episodes)
-            kl = policy.divergence(present.detach(), present).sum() / num_steps
-            return flat(torch.autograd.grad(kl, parameters, create_graph=True))
-
-    once = gradient(shares[0]) if len(shares) == 1 and shares[0] else None
+        if kept:
+            return kept[0]
+        present = policy.episode_distributions(episodes)
+        kl = policy.divergence(present.detach(), present).sum() / num_steps
+        found = flat(torch.autograd.grad(kl, parameters, create_graph=True))
+        if len(shares) == 1:
+            kept.append(found)
+        return found
 
     def product(vector: Tensor) -> Tensor:
         total = torch.zeros_like(vector)
-        for share in filter(None, shares):
-            first = gradient(share) if once is None else once
-            keep = once is not None
-            total += flat(torch.autograd.grad(first @ vector, parameters, retain_graph=keep))
+        # PyTorch's fused attention has one derivative only; checkpoints attend in each pass.
+        with sdpa_kernel(SDPBackend.MATH):
+            for share in filter(None, shares):
+                along = gradient(share) @ vector
+                found = torch.autograd.grad(along, parameters, retain_graph=bool(kept))
+                total += flat(found)
         return sum_shares(policy, total)
 
     return product

@@ -316,6 +316,8 @@ class Policy(nn.Module, ABC):
     ) -> tuple[Tensor, Tensor]:
         """The log-probabilities and entropies that `evaluate` gives.
 
+        To be overridden together with `episode_distributions` and `divergence`.
+
         Args:
             distributions: float ``[M, ...]``, as `episode_distributions` gives them.
             episodes: The same.
