@@ -83,17 +83,14 @@ def algorithms_table(folder: Path = RESULTS) -> str:
             tables[task] = {row["policy"]: row for row in record["rows"]}
             temperatures.append(best_temperature(record["title"]))
 
-    def gains(name: str) -> list[Gain]:
-        return [gain(rows[name]) for rows in tables.values() if name in rows]
-
-    def place(name: str) -> tuple[int, float]:
-        """Those first that learn more on more tasks; then by their ranks."""
-        found = gains(name)
+    def place(name: str) -> tuple[float, float]:
+        """Those first that learn more on more of the tasks they were tried on; then by ranks."""
+        measured = [rows for rows in tables.values() if name in rows]
         ranks = [
-            sum(gain(rows[other]).mean > own.mean for other in NAMES)
-            for rows, own in zip(tables.values(), found, strict=True)
+            sum(gain(rows[other]).mean > gain(rows[name]).mean for other in NAMES if other in rows)
+            for rows in measured
         ]
-        return -sum(each.above for each in found), mean(ranks)
+        return -mean(gain(rows[name]).above for rows in measured), mean(ranks)
 
     def time(name: str) -> float:
         key, measured = "seconds a run", [rows for rows in tables.values() if name in rows]
