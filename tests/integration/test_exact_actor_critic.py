@@ -260,7 +260,11 @@ VALUES: dict[str, tuple[AlgorithmConfig, dict[str, Any]]] = {
     "nlpo": (NLPOConfig(mask_top_p=0.9, **MANY), MLP),
     "trpo": (
         TRPOConfig(
-            target_kl=1e-9, cg_iterations=1, line_search_steps=1, value_epochs=1, learning_rate=1.5e-3
+            target_kl=1e-9,
+            cg_iterations=1,
+            line_search_steps=1,
+            value_epochs=1,
+            learning_rate=1.5e-3,
         ),
         MLP,
     ),
