@@ -95,7 +95,7 @@ LAYERS = {
     ],
     "textgym_agents": [
         {"returns", "losses", "policies"},
-        {"sharding"},
+        {"sharding", "shares"},
         {"rollout", "distributed"},
         {"algorithms"},
         {"evaluate", "checkpoint", "loggers", "runs"},
