@@ -137,6 +137,15 @@ CONFIGS = {
     "expert iteration": ExpertIterationConfig(**HELD_BY_GROUPS | {"entropy_coef": 0.2}),
 }
 EACH = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+BUT_TWO_SLOWLY = pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(
+            config, id=name, marks=() if name in ("REINFORCE", "PPO") else pytest.mark.slow
+        )
+        for name, config in CONFIGS.items()
+    ],
+)
 
 
 def make(policy: MLPPolicy, config: Any) -> Any:
@@ -166,7 +175,7 @@ def entropies(config: Any, updates: int = 200) -> list[float]:
     return [row["entropy"] for row in rows]
 
 
-@EACH
+@BUT_TWO_SLOWLY
 def test_learners_hold_the_target_that_they_would_leave_without(config: Any) -> None:
     held = np.mean(entropies(config)[-50:])
     assert held == pytest.approx(0.7, abs=0.07)

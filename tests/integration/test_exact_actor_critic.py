@@ -276,7 +276,7 @@ VALUES: dict[str, tuple[AlgorithmConfig, dict[str, Any]]] = {
 }
 
 
-SLOW = ("ppo, separate critic",)
+SLOW = ("ppo, separate critic", "ppo", "nlpo", "trpo")
 
 
 @pytest.mark.parametrize(
