@@ -366,13 +366,14 @@ def test_rows_are_found_by_what_comes_before() -> None:
     found = kept.find(np.array([5, 7, 5, 6]), np.array([-1, 0, -1, 2]))
     assert found is not None and found.tolist() == [0, 3, 0, 2]
     assert kept.find(np.array([5, 5]), np.array([-1, 0])) is None
-    kept.room(2_000)
+    kept.room(2_000)  # A block of its own.
     third = kept.name(second[:1], np.array([9]), np.array([1_999]))
     assert kept.find(np.array([5, 6, 9]), np.array([-1, 0, 1])) is not None
-    assert third.tolist() == [4 + 1_999]
+    assert third[0] >= 2_000
 
 
 def test_rows_are_kept_up_to_the_limit() -> None:
+    """A block that would go beyond it is a smaller one."""
     kept = Activations([2], torch.float32, torch.device("cpu"), limit=700 * 2 * 4)
-    assert all(room is not None for count in (500, 10, 190) for room in kept.room(count))
-    assert kept.room(1) == [None] and kept.closed
+    assert all(room is not None for count in (500, 10, 188) for room in kept.room(count))
+    assert kept.room(20) == [None] and kept.closed

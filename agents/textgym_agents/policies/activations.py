@@ -23,6 +23,9 @@ from textgym_agents.policies.draws import Draws
 
 _IntArray = NDArray[np.int64]
 
+_BLOCK = 512
+"""Rows that memory is asked for at a time, or what the limit leaves."""
+
 ROOT = -1
 """The token before a context's first."""
 
@@ -37,7 +40,7 @@ class Activations:
         widths: Of each product.
         dtype: Of all.
         device: Of all.
-        limit: Bytes that are kept at most; beyond, nothing is. Memory is taken as it is filled.
+        limit: Bytes that are kept at most; beyond, nothing is.
 
     Attributes:
         draws: Of actions after the tokens.
@@ -50,8 +53,8 @@ class Activations:
         self._most_rows = limit // (sum(widths) * dtype.itemsize)
         self._rows: dict[tuple[int, int], int] = {}
         self._asked: set[int] = set()
-        self._products: list[Tensor] = []
-        self._first = self._end = 0
+        self._blocks: list[list[Tensor]] = [[] for _ in widths]
+        self._first = self._end = self._num_rows = 0
         self._closed = False
         self.draws = Draws()
 
@@ -63,7 +66,7 @@ class Activations:
     def close(self) -> None:
         """Let everything go, and keep nothing more."""
         self._closed = True
-        self._rows, self._products = {}, []
+        self._rows, self._blocks = {}, [[] for _ in self._widths]
 
     def room(self, num_rows: int) -> list[Tensor] | list[None]:
         """Where a forward pass is to write its products.
@@ -74,17 +77,20 @@ class Activations:
         Returns:
             ``[R, width]`` for each product; or None for each, where nothing more is kept.
         """
-        if self._end + num_rows > self._most_rows:
-            self.close()
+        if self._end + num_rows > self._num_rows:
+            self._end = self._num_rows
+            self._num_rows += max(num_rows, min(_BLOCK, self._most_rows - self._num_rows))
+            if self._num_rows > self._most_rows:
+                self.close()
+            elif not self._closed:
+                for blocks, width in zip(self._blocks, self._widths, strict=True):
+                    shape = (self._num_rows - self._end, width)
+                    blocks.append(torch.empty(shape, dtype=self._dtype, device=self._device))
         self._first, self._end = self._end, self._end + num_rows
         if self._closed:
             return [None for _ in self._widths]
-        if not self._products:  # What is not written of this takes address space alone.
-            self._products = [
-                torch.empty((self._most_rows, width), dtype=self._dtype, device=self._device)
-                for width in self._widths
-            ]
-        return [product[self._first : self._end] for product in self._products]
+        start = self._first - self._num_rows + len(self._blocks[0][-1])
+        return [blocks[-1][start : start + num_rows] for blocks in self._blocks]
 
     def name(self, before: _IntArray, tokens: _IntArray, places: _IntArray) -> _IntArray:
         """Say which tokens some rows of the newest forward pass are of.
@@ -136,25 +142,25 @@ class Activations:
         if last:
             self._rows, self._closed = {}, True
         index = torch.from_numpy(rows).to(self._device)
-        kept = self._products
-        if last:
-            self._products = []
 
-        def take(place: int, states: Tensor) -> Tensor:
-            product = kept[place].index_select(0, index)
+        def take(blocks: list[Tensor], states: Tensor) -> Tensor:
+            whole = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+            product = whole.index_select(0, index)
             if last:
-                kept[place] = product.new_empty(0)
+                blocks.clear()
             return product.view(*states.shape[:-1], -1)
 
-        def give(layer: Any, place: int, states: Tensor) -> Tensor:
-            product = take(place, states)
+        def give(layer: Any, blocks: list[Tensor], states: Tensor) -> Tensor:
+            product = take(blocks, states)
             given: Tensor = _Given.apply(  # type: ignore[no-untyped-call]
                 states.to(product.dtype), layer.weight, layer.bias, product
             )
             return given
 
-        def give_both(mlp: Any, place: int, states: Tensor) -> Tensor:
-            inner, product = take(place, states), take(place + 1, states)
+        def give_both(
+            mlp: Any, inner_blocks: list[Tensor], blocks: list[Tensor], states: Tensor
+        ) -> Tensor:
+            inner, product = take(inner_blocks, states), take(blocks, states)
             into, out = mlp.c_fc, mlp.c_proj
             weights = into.weight, into.bias, out.weight, out.bias
             given: Tensor = _GivenMLP.apply(  # type: ignore[no-untyped-call]
@@ -162,11 +168,13 @@ class Activations:
             )
             return given
 
-        place = 0
+        kept = iter(self._blocks)
         for layer in layers:
-            two = isinstance(layer, GPT2MLP)
-            layer.forward = partial(give_both if two else give, layer, place)
-            place += 2 if two else 1
+            if isinstance(layer, GPT2MLP):
+                given = partial(give_both, layer, next(kept), next(kept))
+            else:
+                given = partial(give, layer, next(kept))
+            layer.forward = given
         try:
             yield
         finally:
