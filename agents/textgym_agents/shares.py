@@ -59,9 +59,9 @@ def joined(columns: Sequence[Tensor], counts: Sequence[int], index: int) -> list
         row[: counts[index]] = column.detach()
     tables = [torch.empty_like(table) for _ in counts]
     dist.all_gather(tables, table)
-    joined = []
+    whole = []
     for place, column in enumerate(own):
         parts = [rows[place, :n].to(column.dtype) for rows, n in zip(tables, counts, strict=True)]
         parts[index] = column
-        joined.append(torch.cat(parts))
-    return joined
+        whole.append(torch.cat(parts))
+    return whole

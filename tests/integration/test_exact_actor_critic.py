@@ -264,7 +264,8 @@ VALUES: dict[str, tuple[AlgorithmConfig, dict[str, Any]]] = {
             cg_iterations=1,
             line_search_steps=1,
             value_epochs=1,
-            learning_rate=1.5e-3,
+            learning_rate=3e-3,
+            gae_lambda=0.5,
         ),
         MLP,
     ),
@@ -276,7 +277,9 @@ VALUES: dict[str, tuple[AlgorithmConfig, dict[str, Any]]] = {
 }
 
 
-SLOW = ("ppo, separate critic", "ppo", "nlpo", "trpo")
+MORE = ("a2c", "reinforce", "trpo", "a2c, language model")
+"""Learners of few steps a batch, or small ones, which take more batches."""
+SLOW = ("reinforce", "a2c, language model", "ppo, separate critic", "nlpo", "trpo")
 
 
 @pytest.mark.parametrize(
@@ -285,7 +288,7 @@ SLOW = ("ppo, separate critic", "ppo", "nlpo", "trpo")
 def test_values_converge_to_those_of_the_policy(name: str) -> None:
     """The policy stays as it is, but for a language model's whose values share its layers."""
     config, network = VALUES[name]
-    gamma, iterations, slots = 0.9, 200, 128
+    gamma, iterations, slots = 0.9, 600 if name in MORE else 200, 128
     config = replace(config, gamma=gamma, max_grad_norm=0.0)  # type: ignore[type-var]
     envs = make_envs(ENV_ID, slots, {"shaping": "dense", "gamma": gamma})
     torch.manual_seed(0)
@@ -319,7 +322,7 @@ def test_values_converge_to_those_of_the_policy(name: str) -> None:
 
     spread = error(np.full(len(exact), visits @ exact / visits.sum()))
     assert error(before) > spread
-    assert error(after) < 0.2 * spread, f"{error(after):.4f} of {spread:.4f}"
+    assert error(after) < 0.15 * spread, f"{error(after):.4f} of {spread:.4f}"
 
 
 def values_and_table(policy: Policy, mdp: EnumeratedMDP) -> tuple[Floats, Floats]:
