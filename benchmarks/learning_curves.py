@@ -335,8 +335,8 @@ def main() -> None:
     for name in args.only:
         rows[name]["seconds a run"] = f"{times[name]:.0f}"
         if name not in NO_CURVE:
-            timed = mean(at(points, "seconds", fastest) for points in curves[name])
-            rows[name]["training score at equal seconds"] = f"{timed:.3f}"
+            timed = Estimate.of([at(points, "seconds", fastest) for points in curves[name]])
+            rows[name]["training score at equal seconds"] = interval(timed)
     command = f"python benchmarks/learning_curves.py {shlex.join(sys.argv[1:])}".rstrip()
     title = (
         f"Algorithms on {args.env}, level {args.level}, from the bundled model, {args.steps:,} "

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-import signal
-import subprocess
-import sys
+import resource
+import socket
 import time
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +17,56 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from textgym_agents.algorithms import PPOConfig, ReinforceConfig
+from textgym_agents.algorithms import AlgorithmConfig, GRPOConfig, PPOConfig, ReinforceConfig
 from textgym_agents.checkpoint import find_checkpoint, load_checkpoint_policy, read_state
 from textgym_agents.loggers import TIME_COLUMNS, read_rows
 from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.train import TrainConfig, TrainResult, train
 
-ROOT = Path(__file__).parents[2]
-INTERVAL, ITERATIONS = 3, 40
+INTERVAL, ITERATIONS = 3, 30
 
-PROGRAM = """
-import resource, sys
-from pathlib import Path
-from tests.agents.test_faults import run
-if limit := int(sys.argv[3]):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-run(Path(sys.argv[1]), resume=sys.argv[2] == "resume")
-"""
+RUNS: dict[str, tuple[str, dict[str, Any], AlgorithmConfig]] = {
+    "mlp": (
+        "CartPole-v1",
+        {"hidden_sizes": (256,)},
+        PPOConfig(steps_per_env=48, num_epochs=2, num_minibatches=2),
+    ),
+    "causal_lm": (
+        "textgym:textgym/Tiny-v0",
+        {"kind": "causal_lm", "layers": 2, "heads": 4, "width": 128},
+        GRPOConfig(group_size=2, kl_coef=0.1, num_epochs=2, episodes_per_env=4),
+    ),
+}
+"""An environment, a policy and an algorithm, whose checkpoints take about as long as its steps."""
 
 
-def run(output: Path, resume: bool, iterations: int = ITERATIONS) -> TrainResult:
-    """The run that is killed: some iterations of PPO, with a checkpoint every few of them."""
+IMPORTED = (
+    "textgym_agents.policies.causal_lm",
+    "transformers.models.gpt2.modeling_gpt2",
+    "accelerate",
+    "textgym",
+)
+"""What runs import late, and each process of its own would wait for."""
+
+
+def run(
+    output: Path, kind: str = "mlp", resume: bool = False, iterations: int = ITERATIONS
+) -> TrainResult:
+    """The run that is killed: some iterations, with a checkpoint every few of them."""
+    env_id, policy, algorithm = RUNS[kind]
     config = TrainConfig(
-        env_id="CartPole-v1",
+        env_id=env_id,
         output=output,
         num_envs=4,
-        total_steps=iterations * 4 * 48,
-        policy=PolicyConfig(hidden_sizes=(256,)),
+        total_steps=iterations * 4 * (48 if kind == "mlp" else 16),
+        policy=PolicyConfig(**policy),
         checkpoint_interval=INTERVAL,
         resume=resume,
         threads=1,
         tensorboard=False,
         progress=False,
     )
-    return train(config, PPOConfig(steps_per_env=48, num_epochs=2, num_minibatches=2))
+    return train(config, algorithm)
 
 
 def lines(output: Path) -> int:
@@ -57,55 +74,102 @@ def lines(output: Path) -> int:
     return len(read_rows(output / "log.jsonl"))
 
 
-def start(output: Path, mode: str, limit: int = 0) -> subprocess.Popen[bytes]:
-    """That run in a process of its own, whose files may have so many bytes; 0: any number."""
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "agents")])
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(output), mode, str(limit)],
-        env={**os.environ, "PYTHONPATH": paths},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE if limit else None,
-    )
+def start(
+    output: Path, kind: str, resume: bool, *, limit: int = 0, processes: int = 1
+) -> list[ForkServerProcess]:
+    """That run in processes of its own, whose files may have so many bytes; 0: any number."""
+    environments: list[dict[str, str]] = [{}]
+    if processes > 1:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        environments = [
+            shared | {"RANK": str(index), "LOCAL_RANK": str(index), "WORLD_SIZE": str(processes)}
+            for index in range(processes)
+        ]
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__, *IMPORTED])
+    started = [
+        context.Process(target=program, args=(environment, limit, output, kind, resume))
+        for environment in environments
+    ]
+    for process in started:
+        process.start()
+    return started
 
 
-def assert_same(one: TrainResult, other: Path) -> None:
+def program(environment: dict[str, str], limit: int, output: Path, kind: str, resume: bool) -> None:
+    """What a process does; it says in a file what it ends with."""
+    os.environ.update(environment)
+    if limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        run(output, kind, resume)
+    except Exception as error:
+        output.with_suffix(".error").write_text(repr(error))
+        raise SystemExit(1) from None
+
+
+def ends(processes: list[ForkServerProcess]) -> list[int | None]:
+    """What processes return, after waiting for them."""
+    for process in processes:
+        process.join(60)
+    return [process.exitcode for process in processes]
+
+
+def assert_same(one: Path, other: Path) -> None:
     """A run's last checkpoint and log are bit for bit those of another, but for the times."""
-    last = find_checkpoint(other)
-    assert last.name == one.checkpoint.name
-    for file in one.checkpoint.rglob("*.safetensors"):
-        expected, found = load_file(file), load_file(last / file.relative_to(one.checkpoint))
+    first, second = find_checkpoint(one), find_checkpoint(other)
+    assert first.name == second.name
+    files = list(first.rglob("*.safetensors"))
+    assert files
+    for file in files:
+        expected, found = load_file(file), load_file(second / file.relative_to(first))
         for name, tensor in expected.items():
             assert tensor.equal(found[name]), (file.name, name)
     logs = [
         [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in read_rows(folder)]
-        for folder in (one.output / "log.jsonl", other / "log.jsonl")
+        for folder in (one / "log.jsonl", other / "log.jsonl")
     ]
     assert logs[0] == logs[1]
 
 
-def test_killed_at_any_moment_a_run_loses_an_interval_at_most(tmp_path: Path) -> None:
-    """The last checkpoint always loads, and the resumed run is the one that was never stopped."""
-    whole = run(tmp_path / "whole", resume=False)
+@pytest.mark.parametrize(
+    ("kind", "processes"),
+    [
+        ("mlp", 1),
+        pytest.param("causal_lm", 1, marks=pytest.mark.slow),
+        pytest.param("causal_lm", 2, marks=pytest.mark.slow),
+    ],
+)
+def test_killed_at_any_moment_a_run_loses_an_interval_at_most(
+    kind: str, processes: int, tmp_path: Path
+) -> None:
+    """The last checkpoint always loads, and the resumed run is the one that was never stopped.
+
+    Where one of several processes is killed, the others end with an error by themselves.
+    """
+    whole = tmp_path / "whole"
+    assert ends(start(whole, kind, resume=False, processes=processes)) == [0] * processes
     output, rng = tmp_path / "killed", np.random.default_rng(0)
-    mode, kills, until = "new", 0, 0
-    while mode != "done":
-        process = start(output, mode)
-        until = min(until + int(rng.integers(4, 14)), ITERATIONS - 1)
-        while process.poll() is None and (not output.is_dir() or lines(output) < until):
-            time.sleep(0.0005)
-        time.sleep(float(rng.uniform(0, 0.02)))  # Anywhere in an iteration or a checkpoint.
-        if process.poll() is None and until < ITERATIONS - 1:
-            process.send_signal(signal.SIGKILL)
-            assert process.wait() == -signal.SIGKILL
+    kills, until = 0, 0
+    while until < ITERATIONS:
+        running = start(output, kind, resume=kills > 0, processes=processes)
+        until += int(rng.integers(6, 14))
+        if until < ITERATIONS:
+            victim = running[int(rng.integers(processes))]
+            while victim.is_alive() and (not output.is_dir() or lines(output) < until):
+                time.sleep(0.0005)
+            time.sleep(float(rng.uniform(0, 0.02)))  # Anywhere in an iteration or a checkpoint.
+            victim.kill()
+            assert sorted(map(str, ends(running))) == ["-9", "1"][:processes]
             kills += 1
             reached = lines(output)
             checkpoint = find_checkpoint(output)
             load_checkpoint_policy(checkpoint)
             assert reached - read_state(checkpoint).iteration <= INTERVAL
-            mode = "resume"
         else:
-            assert process.wait() == 0
-            mode = "done"
+            assert ends(running) == [0] * processes
     assert kills >= 2
     assert_same(whole, output)
 
@@ -113,21 +177,20 @@ def test_killed_at_any_moment_a_run_loses_an_interval_at_most(tmp_path: Path) ->
 def test_a_disk_that_is_full_at_a_checkpoint_leaves_the_one_before(tmp_path: Path) -> None:
     """The file system refuses to let the optimizer's file grow, in the midst of writing it."""
     output, first = tmp_path / "full", 2 * INTERVAL
-    run(output, resume=False, iterations=first)
+    run(output, iterations=first)
     checkpoint = find_checkpoint(output)
     there = set(checkpoint.parent.iterdir())
     sizes = {file.name: file.stat().st_size for file in checkpoint.iterdir()}
     limit = sizes["optimizer.safetensors"] * 3 // 4
     assert limit > max(sizes["policy.safetensors"], (output / "log.jsonl").stat().st_size)
-    process = start(output, "resume", limit)
-    _, errors = process.communicate()
-    assert process.returncode == 1
-    assert b"OSError" in errors.splitlines()[-1] and b"File too large" in errors
+    assert ends(start(output, "mlp", resume=True, limit=limit)) == [1]
+    error = output.with_suffix(".error").read_text()
+    assert error.startswith("OSError") and "File too large" in error
     assert find_checkpoint(output) == checkpoint
     assert read_state(checkpoint).iteration == first
     assert set(checkpoint.parent.iterdir()) == there
     run(output, resume=True)
-    assert_same(run(tmp_path / "whole", resume=False), output)
+    assert_same(run(tmp_path / "whole").output, output)
 
 
 class Fragile(gym.Env[Any, Any]):
