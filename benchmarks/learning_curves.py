@@ -116,7 +116,8 @@ ALGORITHMS = tuple(algorithms(2, RATE))
 class Where:
     """An environment's name, such as Story-v0, and its level; how texts are sampled and learned.
 
-    ``group_size`` texts share a prompt.
+    ``group_size`` texts share a prompt. At a ``lora_rank`` above 0 adapters of this rank learn, and
+    the bundled weights stay.
     """
 
     env: str
@@ -124,6 +125,7 @@ class Where:
     group_size: int
     temperature: float
     learning_rate: float
+    lora_rank: int = 0
 
     @property
     def id(self) -> str:
@@ -151,6 +153,7 @@ def learn(where: Where, name: str, steps: int, num_envs: int, seed: int, folder:
         policy=PolicyConfig(
             temperature=1.0 if name == "likelihood" else where.temperature,
             precision="bf16" if name == BF16 else "fp32",
+            lora_rank=where.lora_rank,
         ),
         threads=1,
         tensorboard=False,
@@ -303,6 +306,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=100_000, help="tokens a run")
     parser.add_argument("--learning-rate", type=float, default=RATE)
+    parser.add_argument("--lora-rank", type=int, default=0, help="0: all weights learn")
     parser.add_argument("--num-envs", type=int, default=64)
     parser.add_argument("--group-size", type=int, default=4, help="texts a prompt")
     parser.add_argument("--temperature", type=float, default=0.4, help="of learning and scoring")
@@ -313,10 +317,18 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the table")
     args = parser.parse_args()
     budget = Budget(steps=args.steps, num_envs=args.num_envs, held_out=args.episodes)
-    where = Where(args.env, args.level, args.group_size, args.temperature, args.learning_rate)
+    where = Where(
+        args.env,
+        args.level,
+        args.group_size,
+        args.temperature,
+        args.learning_rate,
+        args.lora_rank,
+    )
     names = [START, CHOSEN, *args.only]
     batches: dict[str, Any] = {"steps": args.steps, "num_envs": args.num_envs}
-    batches |= {"temperature": args.temperature, START: bundled_weights()}
+    batches |= {"temperature": args.temperature, "LoRA rank": args.lora_rank}
+    batches[START] = bundled_weights()
     every = algorithms(where.group_size, where.learning_rate)
     learned = {name: every[name] for name in args.only}
     check_same(args.runs / where.table, batches, learned)
@@ -338,8 +350,10 @@ def main() -> None:
             timed = Estimate.of([at(points, "seconds", fastest) for points in curves[name]])
             rows[name]["training score at equal seconds"] = interval(timed)
     command = f"python benchmarks/learning_curves.py {shlex.join(sys.argv[1:])}".rstrip()
+    weights = f", LoRA of rank {args.lora_rank}" if args.lora_rank else ""
     title = (
-        f"Algorithms on {args.env}, level {args.level}, from the bundled model, {args.steps:,} "
+        f"Algorithms on {args.env}, level {args.level}, from the bundled model{weights}, "
+        f"{args.steps:,} "
         f"tokens a run in batches of {args.num_envs} texts, groups of {args.group_size}, at "
         f"temperature {args.temperature:g}, {args.seeds} seeds of {args.episodes:,} held-out "
         "prompts, 95% intervals over the seeds; the start by temperature: "
