@@ -104,7 +104,7 @@ def algorithms(group_size: int, rate: float) -> dict[str, tuple[AlgorithmConfig,
         "nlpo": (NLPOConfig(mask_top_p=0.95, mask_interval=2, **clipped), {}),
         "trpo": (trpo, {}),
         "expert iteration": (ExpertIterationConfig(**groups), {}),
-        "likelihood": (MaximumLikelihoodConfig(**linear), {"demonstrations": True}),
+        "likelihood": (MaximumLikelihoodConfig(**linear), {"demonstrations": "expert"}),
         "random reward": (reinforce, {"reward": "random"}),
     }
 

@@ -102,8 +102,9 @@ def test_masks_agree_at_their_three_doors() -> None:
         assert masks[env.action_space.sample(info["action_mask"])]
 
 
-def test_demonstrations_lead_to_a_perfect_score() -> None:
-    env = gym.make("textgym/Translation-v0", demonstrations=True)
+@pytest.mark.parametrize("shown", [True, "expert"])
+def test_demonstrations_lead_to_a_perfect_score(shown: bool | str) -> None:
+    env = gym.make("textgym/Translation-v0", demonstrations=shown)
     seen = set()
     _, info = env.reset(seed=2)
     for _ in range(20):
@@ -115,7 +116,10 @@ def test_demonstrations_lead_to_a_perfect_score() -> None:
         assert info["expert_action"] == -1
         seen.add(info["references"].index(info["text"]))
         _, info = env.reset()
-    assert len(seen) > 1, "every reference should be shown now and then"
+    if shown == "expert":
+        assert seen == {0}, "the expert says the first reference"
+    else:
+        assert len(seen) > 1, "every reference should be shown now and then"
 
 
 def test_off_the_reference_there_is_no_expert() -> None:
@@ -176,6 +180,7 @@ def test_bad_rewards_are_named(reward: Any, message: str, shaping: str) -> None:
     [
         ({"reward": "blue"}, ValueError, "blue.*bleu"),
         ({"shaping": "sparse"}, ValueError, "'terminal', 'dense', not 'sparse'"),
+        ({"demonstrations": "best"}, ValueError, "False, True, 'expert', not 'best'"),
         ({"gamma": 0.0}, ValueError, r"gamma must be in \(0, 1\], not 0.0"),
         ({"split": "dev"}, ValueError, "dev"),
         ({"task": "missing.jsonl"}, FileNotFoundError, "missing.jsonl"),

@@ -52,7 +52,7 @@ KWARGS = st.fixed_dictionaries(
         "shaping": st.sampled_from(["terminal", "dense"]),
         "observation": st.sampled_from(["box", "dict"]),
         "mask_in_info": st.booleans(),
-        "demonstrations": st.booleans(),
+        "demonstrations": st.sampled_from([False, True, "expert"]),
         "gamma": st.sampled_from([1.0, 0.9]),
         "max_new_tokens": st.integers(1, 6),
         "max_episode_steps": st.sampled_from([None, 2, 4]),

@@ -80,7 +80,10 @@ class TextMDP:
         prompt_overflow: "error", or "truncate", which keeps a long prompt's last tokens.
         observation: "box" or "dict".
         mask_in_info: whether ``info["action_mask"]`` is there.
-        demonstrations: whether ``info["expert_action"]`` shows the next reference token.
+        demonstrations: of what ``info["expert_action"]`` shows the next token: False, nothing;
+            True, a reference, drawn anew each episode; "expert", what the task's expert says, on
+            the bundled tasks the plainest reference. In tasks of several turns it is the expert's
+            turn either way.
 
     Raises:
         ValueError: for an argument out of its range or an empty split. A prompt that is too long
@@ -103,11 +106,12 @@ class TextMDP:
         prompt_overflow: str = "error",
         observation: str = "box",
         mask_in_info: bool = True,
-        demonstrations: bool = False,
+        demonstrations: bool | str = False,
     ) -> None:
         _one_of("shaping", shaping, ("terminal", "dense"))
         _one_of("prompt_overflow", prompt_overflow, ("error", "truncate"))
         _one_of("observation", observation, ("box", "dict"))
+        _one_of("demonstrations", demonstrations, (False, True, "expert"))
         if isinstance(gamma, str) or not 0.0 < gamma <= 1.0:
             raise ValueError(f"gamma must be in (0, 1], not {gamma!r}")
         self.task: Task = load_task(task, level=level, **dict(task_kwargs or {}))
@@ -208,10 +212,11 @@ class TextMDP:
         """A good answer as tokens, EOS at its end, cut at the budget; int64 [T].
 
         It is a reference, drawn from the slot's seed and the episode's number; the expert's where
-        there is none, and in a task of several turns, for the turn after those that were `said`.
+        it was asked for or there is no reference, and in a task of several turns, for the turn
+        after those that were `said`.
         """
-        references = prompt.example.references
-        if isinstance(self.task, MultiTurnTask) or not references:
+        references, expert = prompt.example.references, self.demonstrations == "expert"
+        if expert or isinstance(self.task, MultiTurnTask) or not references:
             text = self.task.expert(prompt.example, said)
         else:
             text = references[draw_one(seed, episode, 1) % len(references)]
@@ -303,7 +308,7 @@ class TextMDP:
             )
 
 
-def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+def _one_of(name: str, value: Any, allowed: tuple[bool | str, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
 
