@@ -61,6 +61,7 @@ from textgym_agents.checkpoint import CHECKPOINTS, LATEST, load_checkpoint_polic
 from textgym_agents.evaluate import Estimate
 from textgym_agents.loggers import read_rows
 from textgym_agents.policies import Policy, Sampling
+from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.runs.atomic import replacing, write_json
 from textgym_agents.train import TrainConfig, train
 
@@ -239,6 +240,7 @@ def reinforced(settings: Settings, arm: str, seed: int, start: Path) -> Path:
         num_envs=settings.num_envs,
         seed=1 + seed,
         init=start,
+        policy=PolicyConfig(lora_rank=settings.lora_rank),
     )
 
 
@@ -339,6 +341,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--num-envs", type=int, default=128, help="texts a step of REINFORCE")
     parser.add_argument("--group-size", type=int, default=8, help="texts a prompt")
     parser.add_argument("--learning-rate", type=float, default=1e-4, help="of REINFORCE")
+    parser.add_argument("--lora-rank", type=int, default=0, help="of REINFORCE; 0: all weights")
     parser.add_argument("--sentences", type=int, default=1014, help="at most, of a test set")
     parser.add_argument("--seeds", type=int, default=5, help="each with a start of its own")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
@@ -380,7 +383,9 @@ def main() -> None:
     command = f"python benchmarks/multi30k.py {' '.join(sys.argv[1:])}".rstrip()
     title = (
         f"Multi30k English-German, test 2016: a decoder of {args.layers} x {args.width} by "
-        f"likelihood, then each arm for {args.steps:,} tokens, with {args.seeds} seeds; "
+        f"likelihood, then each arm for {args.steps:,} tokens"
+        + (f", rewards by LoRA of rank {args.lora_rank}" if args.lora_rank else "")
+        + f", with {args.seeds} seeds; "
         f"{signature()}; 95% intervals"
     )
     publish("multi30k", title, command, rows, args.output)

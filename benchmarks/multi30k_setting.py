@@ -48,6 +48,7 @@ class Settings:
     num_envs: int
     group_size: int
     learning_rate: float
+    lora_rank: int
     sentences: int
 
     @property
