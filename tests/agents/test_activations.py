@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers.pytorch_utils import Conv1D
@@ -19,6 +20,7 @@ from tests.agents import texts
 from textgym_agents.policies import CausalLMPolicy, Episode, context_model, memory
 from textgym_agents.policies.activations import ROOT, Activations
 from textgym_agents.policies.critic import Critic
+from textgym_agents.policies.lora import add_adapter
 from textgym_agents.policies.models import small_gpt2
 from textgym_agents.rollout import collect
 
@@ -27,14 +29,20 @@ ENVS = {"textgym/Tiny-v0": 1, "textgym/Wordle-v0": 1, "textgym/Story-v0": 3}
 
 
 def acted(
-    env_id: str = "textgym/Story-v0", dtype: torch.dtype = torch.float64, **options: Any
+    env_id: str = "textgym/Story-v0",
+    dtype: torch.dtype = torch.float64,
+    rank: int = 0,
+    targets: tuple[str, ...] = (),
+    **options: Any,
 ) -> tuple[CausalLMPolicy, list[Episode]]:
-    """A policy, and episodes that it was the last to act in."""
+    """A policy, of a rank above 0 with an adapter, and episodes that it was the last to act in."""
     envs = gym.make_vec(env_id, num_envs=8, mask_in_info=False)
     vocabulary = int(envs.single_action_space.n)
     width = int(envs.single_observation_space.shape[0])
-    model = small_gpt2(vocabulary, layers=2, heads=2, width=16, max_positions=width).to(dtype)
-    texts.move(model, 0.1)
+    model = small_gpt2(vocabulary, layers=2, heads=2, width=16, max_positions=width)
+    if rank:
+        add_adapter(model, rank, alpha=3.0, targets=targets)
+    texts.move(model.to(dtype), 0.1)
     policy = CausalLMPolicy.from_env(envs, model, **options).to(dtype)
     texts.move(policy.critic or policy.value_head, 0.1)
     assert policy._contexts.head_is_last  # It asks the model once.
@@ -68,21 +76,32 @@ def without_products(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a layer's product was computed")
 
     monkeypatch.setattr(Conv1D, "forward", refuse)
+    monkeypatch.setattr(LoraLinear, "forward", refuse)
+
+
+ADAPTERS: list[dict[str, Any]] = [
+    {},
+    {"rank": 2},
+    {"rank": 2, "targets": ("attn.c_proj",)},  # Others are frozen,
+    {"rank": 2, "targets": ("mlp.c_proj",)},  # or one of the two in a layer.
+]
 
 
 @pytest.mark.parametrize("env_id", ENVS)
 @pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("adapter", ADAPTERS)
 def test_numbers_and_gradients_are_those_of_a_pass_of_its_own(
-    env_id: str, parts: int, monkeypatch: pytest.MonkeyPatch
+    env_id: str, parts: int, adapter: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policy, batch = acted(env_id)
+    policy, batch = acted(env_id, **adapter)
     passes = [batch[part::parts] for part in range(parts)]
     with monkeypatch.context() as patch:
         without_products(patch)
         taken = learned(policy, passes)
     policy.clear_cache()
     computed = learned(policy, passes)
-    assert len(taken) == len(computed) > 20
+    trained = sum(parameter.requires_grad for parameter in policy.parameters())
+    assert len(taken) == len(computed) == 3 * parts + trained
     for one, other in zip(taken, computed, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
 
@@ -331,11 +350,12 @@ def test_batches_beyond_the_limit_are_computed_twice(monkeypatch: pytest.MonkeyP
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("frozen", ["nothing", *FROZEN])
+@pytest.mark.parametrize("frozen", ["nothing", "adapted", *FROZEN])
 def test_second_derivatives_are_the_layers_own(frozen: str) -> None:
-    policy, batch = acted()
+    policy, batch = acted(rank=2 if frozen == "adapted" else 0)
     for name, parameter in policy.named_parameters():
-        parameter.requires_grad_(not re.search(frozen, name))
+        if re.search(frozen, name):
+            parameter.requires_grad_(False)
 
     def product() -> list[Tensor]:
         with sdpa_kernel(SDPBackend.MATH):  # The others have no second derivative.

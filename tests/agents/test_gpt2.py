@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
@@ -13,6 +15,7 @@ from tests.agents import texts
 from textgym_agents.policies.decoder import fuse_activations
 from textgym_agents.policies.gpt2 import GPT2Weights, is_plain_gpt2
 from textgym_agents.policies.kv_cache import KeyValueBuffer, Write
+from textgym_agents.policies.lora import add_adapter
 from textgym_agents.policies.models import small_gpt2
 
 VOCAB, ROWS, PROMPT, STEPS = 41, 5, 4, 6
@@ -93,6 +96,61 @@ def test_equals_transformers(options: dict[str, Any], bias: bool) -> None:
     theirs = decode(forward_of_model(model, autocast=False), torch.float32)
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def adapt(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
+    """Put an adapter into it that adds something."""
+    add_adapter(model, 3, alpha=2.0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".lora_B." in name:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    return model
+
+
+def test_equals_peft() -> None:
+    model = adapt(gpt2()).double()
+    assert is_plain_gpt2(model)
+    ours = decode(GPT2Weights(model, torch.float64).forward, torch.float64)
+    theirs = decode(forward_of_model(model, autocast=False), torch.float64)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+def layer_of(model: GPT2LMHeadModel) -> Any:
+    return model.transformer.h[1].mlp.c_fc
+
+
+def test_an_adapter_that_is_switched_off_is_noticed() -> None:
+    model = adapt(gpt2())
+    weights = GPT2Weights(model, torch.float32)
+    assert not weights.hooked
+    layer_of(model).enable_adapters(False)
+    assert weights.hooked and not is_plain_gpt2(model)
+    layer_of(model).enable_adapters(True)
+    assert not weights.hooked and is_plain_gpt2(model)
+    layer_of(model).merge()
+    assert weights.hooked and not is_plain_gpt2(model)
+
+
+@pytest.mark.parametrize(
+    "options", [{"use_dora": True}, {"lora_dropout": 0.1}, {"lora_bias": True}]
+)
+def test_adapters_that_are_not_ours_are_called(options: dict[str, Any]) -> None:
+    config = LoraConfig(r=2, target_modules=["c_fc"], fan_in_fan_out=True, **options)
+    assert not is_plain_gpt2(inject_adapter_in_model(config, gpt2()))
+
+
+@pytest.mark.filterwarnings("ignore:Already found a `peft_config`:UserWarning")
+def test_another_adapter_beside_ours_is_called() -> None:
+    model = adapt(gpt2())
+    config = LoraConfig(r=2, target_modules=["c_fc"], fan_in_fan_out=True)
+    inject_adapter_in_model(config, model, adapter_name="second")
+    for active, plain in ((["default", "second"], False), ("second", False), ("default", True)):
+        for module in model.modules():
+            if isinstance(module, LoraLayer):
+                module.set_adapter(active)
+        assert is_plain_gpt2(model) is plain
 
 
 def test_equals_autocast_bit_for_bit() -> None:

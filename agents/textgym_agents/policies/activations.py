@@ -20,6 +20,7 @@ from torch.nn.functional import linear
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 
 from textgym_agents.policies.draws import Draws
+from textgym_agents.policies.lora import adapter_of
 
 _IntArray = NDArray[np.int64]
 
@@ -133,8 +134,9 @@ class Activations:
         go as it is given out, and nothing more is kept.
 
         Args:
-            layers: In the order of the products: of weights ``[in, out]`` and a bias; or GPT-2's
-                MLPs, of two such products. Each is called once, with ``[..., T, in]``.
+            layers: In the order of the products: of weights ``[in, out]`` and a bias, perhaps with
+                an adapter; or GPT-2's MLPs, of two such products without. Each is called once, with
+                ``[..., T, in]``.
             rows: int64 ``[T]``, of the tokens that go through them.
         """
         self._asked.update(rows.tolist())
@@ -151,9 +153,10 @@ class Activations:
             return product.view(*states.shape[:-1], -1)
 
         def give(layer: Any, blocks: list[Tensor], states: Tensor) -> Tensor:
-            product = take(blocks, states)
+            product, adapter = take(blocks, states), adapter_of(layer)
+            below: Any = layer if adapter is None else adapter.layer
             given: Tensor = _Given.apply(  # type: ignore[no-untyped-call]
-                states.to(product.dtype), layer.weight, layer.bias, product
+                states.to(product.dtype), below.weight, below.bias, product, *(adapter or ())[1:]
             )
             return given
 
@@ -183,19 +186,33 @@ class Activations:
 
 
 class _Given(torch.autograd.Function):
-    """A product with weights ``[in, out]`` and a bias whose value is known."""
+    """A product with weights ``[in, out]`` and a bias, and an adapter if any, whose sum is known.
+
+    The adapter is ``down`` ``[r, in]``, ``up`` ``[out, r]`` and ``scaling``, see `lora.Adapter`.
+    """
 
     @staticmethod
-    def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor, product: Tensor) -> Tensor:
-        ctx.save_for_backward(states, weight)
-        ctx.bias_dtype = bias.dtype
+    def forward(
+        ctx: Any, states: Tensor, weight: Tensor, bias: Tensor, product: Tensor, *adapter: Any
+    ) -> Tensor:
+        ctx.save_for_backward(states, weight, *adapter[:2])
+        ctx.bias_dtype, ctx.scaling = bias.dtype, adapter[2:]
         return product
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        states, weight = ctx.saved_tensors
+        states, weight, *adapter = ctx.saved_tensors
         found = _product_gradients(grad, states, weight, ctx.bias_dtype, ctx.needs_input_grad[:3])
-        return *found, None
+        if not adapter:
+            return *found, None
+        (down, up), (scaling,) = adapter, ctx.scaling
+        of_states, *others = found
+        flat, inputs = grad.flatten(0, -2), states.flatten(0, -2)
+        inner = scaling * flat @ up
+        if of_states is not None:
+            of_states = of_states + (inner @ down).view_as(states)
+        of_up = scaling * flat.t() @ (inputs @ down.t())
+        return of_states, *others, None, inner.t() @ inputs, of_up, None
 
 
 class _GivenMLP(torch.autograd.Function):

@@ -31,6 +31,7 @@ from textgym_agents.policies.decoder import (
 )
 from textgym_agents.policies.draws import Drawn, Note
 from textgym_agents.policies.gpt2 import GPT2Weights, is_hooked, is_plain_gpt2, products_of
+from textgym_agents.policies.lora import has_adapter
 from textgym_agents.policies.memory import give_back
 from textgym_agents.policies.packed_attention import can_pack, packed
 from textgym_agents.policies.packing import (
@@ -225,7 +226,7 @@ class ContextModel:
         kept, versions = self._activations, self._versions
         if kept is None or versions is None or not torch.is_grad_enabled():
             return None
-        same = is_plain_gpt2(self.model) and not is_hooked(self.model.modules())
+        same = self._is_plain_gpt2() and not is_hooked(self.model.modules())
         if not same or versions.now() != self._cached_weights:
             return None
         return kept.find(row.tokens, row.before)
@@ -243,7 +244,7 @@ class ContextModel:
         fits = cache is not None and cache.layout == layout
         known = fits and weights == self._cached_weights
         if not known:
-            self._gpt2 = GPT2Weights(self.model, dtype) if is_plain_gpt2(self.model) else None
+            self._gpt2 = GPT2Weights(self.model, dtype) if self._is_plain_gpt2() else None
             self._activations = self._new_activations(dtype)
         if cache is None or not fits:
             cache = self._cache = ContextCache(
@@ -260,6 +261,11 @@ class ContextModel:
             cache.clear(self._activations)
         self._cached_weights = weights
         return cache
+
+    def _is_plain_gpt2(self) -> bool:
+        """Whether to act by `GPT2Weights`: rounded to bfloat16, a sum would lose its adapter."""
+        rounded = self.compute_dtype not in (torch.float32, torch.float64)
+        return is_plain_gpt2(self.model) and not (rounded and has_adapter(self.model))
 
     def _new_activations(self, dtype: torch.dtype) -> Activations | None:
         """What acting may keep for `steps`; None where these could not use it.

@@ -21,6 +21,7 @@ from transformers.pytorch_utils import Conv1D
 
 from textgym_agents.policies.activations import Activations
 from textgym_agents.policies.decoder import output_head
+from textgym_agents.policies.lora import adapter_of
 
 _PARTS: dict[type[nn.Module], dict[str, type[nn.Module]]] = {
     GPT2LMHeadModel: {"transformer": GPT2Model, "lm_head": nn.Linear},
@@ -40,18 +41,25 @@ _PARTS: dict[type[nn.Module], dict[str, type[nn.Module]]] = {
 def is_plain_gpt2(model: PreTrainedModel) -> bool:
     """Whether `GPT2Weights` compute what the model computes, hooks aside.
 
-    Not where a part is another class (an adapter's), or the attention is not PyTorch's.
+    Not where a part is another class, but for an adapter of `add_adapter` around it, or the
+    attention is not PyTorch's.
     """
     if type(model) is not GPT2LMHeadModel or model.config._attn_implementation != "sdpa":
         return False
     for module in model.modules():
         parts = _PARTS.get(type(module), {})
-        if any(type(getattr(module, name)) is not kind for name, kind in parts.items()):
+        if any(type(_below(getattr(module, name))) is not kind for name, kind in parts.items()):
             return False
     decoder: Any = model.transformer
     return all(
         type(block) is GPT2Block and not hasattr(block, "crossattention") for block in decoder.h
     )
+
+
+def _below(module: nn.Module) -> nn.Module:
+    """What a layer is without its adapter."""
+    adapter = adapter_of(module)
+    return module if adapter is None else adapter.layer
 
 
 def is_hooked(modules: Iterable[nn.Module]) -> bool:
@@ -63,11 +71,17 @@ def is_hooked(modules: Iterable[nn.Module]) -> bool:
 
 
 def products_of(model: PreTrainedModel) -> list[nn.Module]:
-    """The layers whose products a forward pass can keep, in their order; an MLP has two."""
+    """The layers whose products a forward pass can keep, in their order.
+
+    An MLP has two, and is one layer where neither has an adapter.
+    """
     decoder: Any = model.transformer
-    return [
-        layer for block in decoder.h for layer in (block.attn.c_attn, block.attn.c_proj, block.mlp)
-    ]
+    found: list[nn.Module] = []
+    for block in decoder.h:
+        inside = [block.mlp.c_fc, block.mlp.c_proj]
+        plain = all(adapter_of(layer) is None for layer in inside)
+        found += [block.attn.c_attn, block.attn.c_proj, *([block.mlp] if plain else inside)]
+    return found
 
 
 def _packed_types() -> set[torch.dtype]:
@@ -152,19 +166,27 @@ class GPT2Weights:
     Args:
         model: One that `is_plain_gpt2`, in evaluation mode.
         dtype: Of the products. If it is not the weights' own, the weights are copied, so that a
-            step does not convert them all over again.
+            step does not convert them all over again; so are those that have an adapter, which is
+            added to them.
     """
 
     def __init__(self, model: PreTrainedModel, dtype: torch.dtype) -> None:
         def norm(module: nn.LayerNorm) -> _Norm:
             return _Norm(module.weight.detach(), module.bias.detach(), module.eps)
 
-        def product(module: Conv1D) -> _Product:
-            return _Product(module.weight, module.bias, dtype)
+        def product(module: Any) -> _Product:
+            adapter = adapter_of(module)
+            if adapter is None:
+                return _Product(module.weight, module.bias, dtype)
+            layer: Any = adapter.layer
+            with torch.no_grad():
+                added = adapter.scaling * (adapter.up @ adapter.down).t()
+                return _Product(layer.weight + added, layer.bias, dtype)
 
         decoder: Any = model.transformer
         head = output_head(model)
         self._modules = list(model.modules())
+        self._adapted = [module for module in self._modules if adapter_of(module) is not None]
         self._heads = int(model.config.num_attention_heads)
         self._tokens, self._positions = decoder.wte.weight.detach(), decoder.wpe.weight.detach()
         self._layers = [
@@ -196,8 +218,11 @@ class GPT2Weights:
 
     @property
     def hooked(self) -> bool:
-        """Whether a part of the model has a hook, or a forward of its own, that is to be called."""
-        return is_hooked(self._modules)
+        """Whether a part of the model has a hook, or a forward of its own, that is to be called.
+
+        Or an adapter that is no longer what it was.
+        """
+        return is_hooked(self._modules) or any(adapter_of(m) is None for m in self._adapted)
 
     def forward(
         self,

@@ -12,10 +12,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
@@ -73,9 +73,44 @@ def base_name(model: PreTrainedModel) -> str | None:
     return None if name is None else str(name)
 
 
-def has_adapter(model: torch.nn.Module) -> bool:
+def has_adapter(model: nn.Module) -> bool:
     """Whether the model has an adapter."""
     return hasattr(model, "peft_config")
+
+
+class Adapter(NamedTuple):
+    """What is put beside a linear layer: of inputs ``x`` it adds ``scaling * x @ down.T @ up.T``.
+
+    Attributes:
+        layer: The one below it.
+        down: ``A``, ``[r, in]``.
+        up: ``B``, ``[out, r]``.
+        scaling: ``alpha / r``.
+    """
+
+    layer: nn.Module
+    down: nn.Parameter
+    up: nn.Parameter
+    scaling: float
+
+
+def adapter_of(module: nn.Module) -> Adapter | None:
+    """A layer's adapter, if it has one as `add_adapter` makes them, and that is on."""
+    if not hasattr(module, "lora_A"):
+        return None
+    from peft.tuners.lora import Linear
+
+    if type(module) is not Linear or module.active_adapters != ["default"]:
+        return None
+    down, up = module.lora_A["default"], module.lora_B["default"]
+    parts = down, up, module.lora_dropout["default"]
+    if [type(part) for part in parts] != [nn.Linear, nn.Linear, nn.Identity]:
+        return None
+    if module.lora_variant or module.disable_adapters or module.merged:
+        return None
+    if down.bias is not None or up.bias is not None:
+        return None
+    return Adapter(module.base_layer, down.weight, up.weight, module.scaling["default"])
 
 
 def remove_adapter(model: PreTrainedModel, *, merge: bool = False) -> None:
@@ -110,7 +145,7 @@ def base_model(model: PreTrainedModel) -> PreTrainedModel:
     return base
 
 
-def share_frozen(module: torch.nn.Module) -> dict[int, Any]:
+def share_frozen(module: nn.Module) -> dict[int, Any]:
     """A memo for `copy.deepcopy`: the copy has its parameters that do not train in common."""
     return {id(parameter): parameter for parameter in module.parameters() if not trains(parameter)}
 
