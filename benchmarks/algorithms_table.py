@@ -59,7 +59,7 @@ class Gain(NamedTuple):
     above: bool
 
     def __str__(self) -> str:
-        shown = f"{self.mean:.3f}"
+        shown = f"{self.mean:z.3f}"
         return f"{f'**{shown}**' if self.above else shown} ± {self.half:.3f}"
 
 
