@@ -18,8 +18,8 @@ $(VENV)/installed-dev: setup.cfg constraints.txt
 demo: $(VENV)/installed-agents  ## Improve the bundled GPT-2 by policy gradient, show that it improved.
 	$(BIN)/python benchmarks/demo.py
 
-test: $(VENV)/installed-dev  ## The default suite.
-	$(BIN)/python -m pytest
+test: $(VENV)/installed-dev  ## The default suite, on two cores.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/installed-dev  ## The long learning and exactness runs.
 	$(BIN)/python -m pytest -m slow

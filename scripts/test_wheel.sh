@@ -15,4 +15,5 @@ cp -r "$root/tests" "$root/benchmarks" "$root/scripts" "$root/pyproject.toml" "$
 cd "$work/run"
 "$work/venv/bin/python" -c "import textgym, textgym_agents; print(textgym.__file__)"
 export TEXTGYM_TEST_DATA="${TEXTGYM_TEST_DATA:-$root/../shared/data}"
-"$work/venv/bin/python" -m pytest -o pythonpath= -q "$@"
+export OMP_NUM_THREADS=1
+"$work/venv/bin/python" -m pytest -o pythonpath= -q -n 2 --dist loadfile "$@"

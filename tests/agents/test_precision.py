@@ -111,6 +111,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 
 
+@pytest.mark.slow
 def test_recomputing_needs_far_less_memory() -> None:
     peaks = {}
     for recompute in (False, True):

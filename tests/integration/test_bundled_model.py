@@ -65,7 +65,13 @@ def test_the_card_shows_the_stored_scores() -> None:
                 assert f"{value.mean:.3f}" in line
 
 
-@pytest.mark.parametrize(("env_id", "task"), TASKS)
+@pytest.mark.parametrize(
+    ("env_id", "task"),
+    [
+        pytest.param(*row, marks=pytest.mark.slow if row[1] == "dialogue" else ())  # A minute.
+        for row in TASKS
+    ],
+)
 def test_it_scores_what_the_card_says(env_id: str, task: str) -> None:
     """200 held-out prompts that the card's figure was not measured on."""
     torch.set_num_threads(1)

@@ -279,7 +279,7 @@ VALUES: dict[str, tuple[AlgorithmConfig, dict[str, Any]]] = {
 
 MORE = ("a2c", "reinforce", "trpo", "a2c, language model")
 """Learners of few steps a batch, or small ones, which take more batches."""
-SLOW = ("reinforce", "a2c, language model", "ppo, separate critic", "nlpo", "trpo")
+SLOW = ("reinforce", "ppo", "a2c, language model", "ppo, separate critic", "nlpo", "trpo")
 
 
 @pytest.mark.parametrize(
