@@ -49,7 +49,7 @@ curves: $(VENV)/installed-dev  ## Learning with controls: about nine hours; mult
 	$(BIN)/python benchmarks/learning_curves.py --env DataToText-v0 --level easy --lora-rank 4 \
 	    --learning-rate 5e-4
 	$(BIN)/python benchmarks/learning_curves.py --env Wordle-v0 --level easy --temperature 1 \
-	    --learning-rate 4e-4 --only reinforce scst rloo grpo dr_grpo dapo gspo cispo a2c \
+	    --learning-rate 4e-4 --only reinforce scst rloo grpo dr_grpo dapo gspo cispo a2c ppo nlpo \
 	    "expert iteration" likelihood "random reward"
 
 wheel-test: $(VENV)/installed-dev  ## Install the built wheel into a clean environment and test it there.
