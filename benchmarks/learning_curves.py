@@ -299,6 +299,19 @@ def interval(estimate: Estimate) -> str:
     return f"{estimate.mean:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
+def title(args: argparse.Namespace, scores: Scores) -> str:
+    """What was compared, and the start's scores by temperature."""
+    weights = f", LoRA of rank {args.lora_rank}" if args.lora_rank else ""
+    return (
+        f"Algorithms on {args.env}, level {args.level}, from the bundled model{weights}, "
+        f"{args.steps:,} tokens a run in batches of {args.num_envs} texts, groups of "
+        f"{args.group_size}, at temperature {args.temperature:g}, {args.seeds} seeds of "
+        f"{args.episodes:,} held-out prompts, 95% intervals over the seeds; the start by "
+        "temperature: "
+        + ", ".join(f"{mean(found):.3f} at {t:g}" for (n, t), found in scores.items() if n == START)
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--env", default="Story-v0", choices=list(ENV_IDS))
@@ -350,16 +363,7 @@ def main() -> None:
             timed = Estimate.of([at(points, "seconds", fastest) for points in curves[name]])
             rows[name]["training score at equal seconds"] = interval(timed)
     command = f"python benchmarks/learning_curves.py {shlex.join(sys.argv[1:])}".rstrip()
-    weights = f", LoRA of rank {args.lora_rank}" if args.lora_rank else ""
-    title = (
-        f"Algorithms on {args.env}, level {args.level}, from the bundled model{weights}, "
-        f"{args.steps:,} "
-        f"tokens a run in batches of {args.num_envs} texts, groups of {args.group_size}, at "
-        f"temperature {args.temperature:g}, {args.seeds} seeds of {args.episodes:,} held-out "
-        "prompts, 95% intervals over the seeds; the start by temperature: "
-        + ", ".join(f"{mean(found):.3f} at {t:g}" for (n, t), found in scores.items() if n == START)
-    )
-    publish(where.table, title, command, list(rows.values()), args.output)
+    publish(where.table, title(args, scores), command, list(rows.values()), args.output)
     drawn = {name: points for name, points in curves.items() if name not in NO_CURVE}
     draw(drawn, args.output / f"{where.table}.png")
 

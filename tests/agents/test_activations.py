@@ -227,6 +227,13 @@ def test_in_bfloat16_gradients_are_those_of_a_pass_of_its_own_but_for_rounding(
     assert 0 < distance(taken) < 1.5 * distance(computed)
 
 
+def test_in_bfloat16_an_adapter_is_not_added_to_its_weights() -> None:
+    """The sum would be rounded to what the weights were."""
+    assert acted(dtype=torch.float32, precision="bf16")[0]._contexts._gpt2 is not None
+    adapted, _ = acted(dtype=torch.float32, precision="bf16", rank=2)
+    assert adapted._contexts._gpt2 is None and adapted._contexts._activations is None
+
+
 def step(policy: CausalLMPolicy) -> None:
     """A step that shows in no parameter's version."""
     optimizer = torch.optim.AdamW(policy.parameters(), lr=0.1, fused=True)
