@@ -165,7 +165,7 @@ def rollout(run: Run, seeds: IterationSeeds, greedy: bool = False) -> list[Episo
     algorithm = run.algorithm
     episodes = collect(
         run.envs,
-        run.processes.whole(run.learner.behaviour),
+        run.learner.acting(run.processes.whole(run.learner.policy)),
         seeds=seeds.slots[run.slots],
         episodes_per_env=algorithm.episodes_per_env,
         steps_per_env=algorithm.steps_per_env,

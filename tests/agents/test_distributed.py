@@ -94,7 +94,7 @@ def learner_and_batch(
     seeds = iteration_seeds(0, 1, NUM_ENVS, GROUP)
     batch = collect(
         envs,
-        processes.whole(learner.behaviour),
+        learner.acting(processes.whole(learner.policy)),
         seeds=seeds.slots,
         generator=seeds.generator(),
         follow_expert=learner.follows_expert,

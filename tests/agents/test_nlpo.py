@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from textgym.envs.exact import enumerate_mdp
-from textgym_agents.algorithms import NLPO, NLPOConfig, PPOConfig
-from textgym_agents.algorithms.nlpo import RestrictedPolicy
+from textgym_agents.algorithms import NLPO, NLPOConfig, PPOConfig, nlpo
+from textgym_agents.algorithms.nlpo import RestrictedPolicy, masking_copy
 from textgym_agents.policies import (
     CausalLMPolicy,
     Episode,
@@ -165,6 +165,20 @@ def test_an_update_asks_the_masking_policy_once_about_each_episode(
     assert (asked, asked_again) == (2 * 32, 2 * 32 * 4)
     for name, tensor in one.state_dict().items():
         torch.testing.assert_close(tensor, other.state_dict()[name], rtol=1e-9, atol=1e-12)
+
+
+def test_of_texts_that_processes_divide_the_own_share_alone_is_masked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learner = NLPO(policy("causal_lm"), NLPOConfig(mask_top_p=0.6))
+    episodes = rollout(learner, 4)
+    whole = learner.behaviour.restricted(episodes)
+    monkeypatch.setattr(nlpo, "own_share", lambda _, given: ([given[1], given[3]], slice(0)))
+    for index, masked in enumerate(learner.behaviour.restricted(episodes)):
+        if index % 2:
+            np.testing.assert_array_equal(masked.action_masks, whole[index].action_masks)  # type: ignore[arg-type]
+        else:
+            assert masked is episodes[index]
 
 
 def test_masking_policy_is_renewed_at_the_interval() -> None:
@@ -323,7 +337,7 @@ def test_the_policy_s_own_filters_do_not_narrow_the_mask() -> None:
     envs.close()
     sums = made.step_log_probs(observations)[0].exp().sort(descending=True).values.cumsum(0)
     made.sampling = Sampling(top_k=1)
-    restricted = RestrictedPolicy(made, float(sums[1]) + 5e-5)
+    restricted = RestrictedPolicy(made, masking_copy(made, float(sums[1]) + 5e-5))
     store = restricted.make_store(1)
     store.add(observations, np.array([True]))
     acted = restricted.act(observations)

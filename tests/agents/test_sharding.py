@@ -56,11 +56,13 @@ MODEL = PolicyConfig(kind="causal_lm", **SMALL)
 CASES: dict[str, tuple[str, str, PolicyConfig]] = {
     **{
         name: (name, TINY, MODEL)
-        for name in ("reinforce", "mle", "rloo", "grpo", "ppo", "a2c", "expert_iteration")
+        for name in ("reinforce", "mle", "rloo", "grpo", "ppo", "a2c", "nlpo", "expert_iteration")
     },
     "one pass": ("ppo", TINY, replace(MODEL, gradient_checkpointing=True, critic="separate")),
     "seq2seq": ("ppo", TINY, replace(MODEL, kind="seq2seq")),
     "lora": ("ppo", TINY, replace(MODEL, lora_rank=2)),
+    "masked lora": ("nlpo", TINY, replace(MODEL, lora_rank=2)),
+    "masked mlp": ("nlpo", CARTPOLE, PolicyConfig(hidden_sizes=(8,))),
     "mlp": ("ppo", CARTPOLE, PolicyConfig(hidden_sizes=(8,))),
 }
 MODELS: dict[str, tuple[Callable[[], PreTrainedModel], dict[str, Any]]] = {
@@ -81,6 +83,7 @@ LEARNINGS: dict[str, AlgorithmConfig] = {
     "more rounds": GRPOConfig(variant="dapo", group_size=2),
     "greedy rollouts": ReinforceConfig(baseline="greedy", group_size=2),
     "early stops": PPOConfig(target_kl=1e-6, num_epochs=2, num_minibatches=2),
+    "older masks": NLPOConfig(mask_top_p=0.5, mask_interval=2, kl_coef=0.1, num_minibatches=2),
 }
 """What collects or learns as often as its numbers say."""
 
@@ -220,9 +223,8 @@ def run_to(
 
 def errors(processes: Processes, output: Path) -> None:
     """What sharded weights refuse."""
-    for algorithm in (TRPOConfig(), NLPOConfig()):
-        with pytest.raises(ValueError, match=r"shard_weights cannot be on.*take ppo"):
-            train(config(output, **RUN), algorithm)
+    with pytest.raises(ValueError, match=r"shard_weights cannot be on.*take ppo"):
+        train(config(output, **RUN), TRPOConfig())
     assert not output.exists()
     envs = make_envs(TINY, 2)
     policy = processes.share(fresh_policy(TINY, envs, policy_config=MODEL))

@@ -80,8 +80,16 @@ class Algorithm(ABC, Generic[ConfigT]):
 
     @property
     def behaviour(self) -> Policy:
-        """The policy that acts in rollouts."""
+        """The policy of which a rollout's log-probabilities are."""
         return self.policy
+
+    def acting(self, policy: Policy) -> Policy:
+        """What acts in rollouts.
+
+        Args:
+            policy: The learner's, or the copy with whole weights of a sharded one.
+        """
+        return policy
 
     @property
     def greedy_rollout(self) -> bool:

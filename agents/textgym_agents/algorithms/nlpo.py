@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from textgym_agents.algorithms.checks import require
 from textgym_agents.algorithms.ppo import PPO, PPOConfig
+from textgym_agents.distributed import own_share
 from textgym_agents.policies import (
     Actions,
     Contexts,
@@ -26,6 +27,7 @@ from textgym_agents.policies import (
     Sampling,
 )
 from textgym_agents.policies.reference import own_tensors
+from textgym_agents.sharding import whole
 
 _MASK, _AGE = "mask_policy.", "mask_age"
 
@@ -68,18 +70,21 @@ class NLPO(PPO):
     text an update, its weights, and a bit for each action at each step of a batch.
     """
 
-    shardable: ClassVar[bool] = False
-
     def __init__(self, policy: Policy, config: NLPOConfig) -> None:
         super().__init__(policy, config)
         self._interval = config.mask_interval
         self._age = 0  # Updates since the masking policy was copied.
-        self._restricted = RestrictedPolicy(policy, config.mask_top_p)
+        self._restricted = RestrictedPolicy(policy, masking_copy(policy, config.mask_top_p))
 
     @property
     def behaviour(self) -> RestrictedPolicy:
         """The policy, restricted to the actions that the masking policy leaves."""
         return self._restricted
+
+    def acting(self, policy: Policy) -> RestrictedPolicy:
+        """The policy, or the copy of it with whole weights, restricted likewise."""
+        same = policy is self.policy
+        return self._restricted if same else RestrictedPolicy(policy, self._restricted.masking)
 
     def update(
         self,
@@ -110,6 +115,9 @@ class NLPO(PPO):
     def state(self) -> dict[str, Tensor]:
         """PPO's state, the masking policy's weights and its age."""
         weights = own_tensors(self._restricted.masking, self.policy)
+        for name, parameter in self.policy.named_parameters():
+            if not parameter.requires_grad:  # With the policy's, wherever in memory that is.
+                weights.pop(name, None)
         return {
             **super().state(),
             **{_MASK + name: tensor for name, tensor in weights.items()},
@@ -124,25 +132,34 @@ class NLPO(PPO):
         self._restricted.masking.load_state_dict(weights, strict=False)
 
 
+def masking_copy(policy: Policy, top_p: float) -> Policy:
+    """The policy as it is now, whose distribution is its nucleus: 0 outside.
+
+    Its weights are whole, and those that do not learn are the policy's own, where these are whole.
+
+    Args:
+        policy: May go on learning; its critic is left out.
+        top_p: Probability that the actions left reach together; 1: of all legal actions.
+    """
+    present = whole(policy)
+    shared = {id(p): p for p in present.parameters() if not p.requires_grad}
+    masking = copy.deepcopy(present, {**shared, id(getattr(present, "critic", None)): None})
+    masking.requires_grad_(False)
+    masking.sampling = Sampling(temperature=policy.sampling.temperature, top_p=top_p)
+    return masking
+
+
 class RestrictedPolicy(Policy):
     """A policy among the actions in the nucleus of an older copy of itself.
 
     Args:
         policy: Chooses; may go on learning.
-        top_p: Probability that the actions left reach together.
-
-    Attributes:
-        masking: The copy. Its distribution is its nucleus: 0 outside, of all legal actions for a
-            ``top_p`` of 1.
+        masking: The copy; see `masking_copy`.
     """
 
-    def __init__(self, policy: Policy, top_p: float) -> None:
+    def __init__(self, policy: Policy, masking: Policy) -> None:
         super().__init__()
-        self._policy = policy
-        shared = {id(p): p for p in policy.parameters() if not p.requires_grad}
-        self.masking = copy.deepcopy(policy, {**shared, id(getattr(policy, "critic", None)): None})
-        self.masking.requires_grad_(False)
-        self.masking.sampling = Sampling(temperature=policy.sampling.temperature, top_p=top_p)
+        self._policy, self.masking = policy, masking
         self._masks: dict[int, tuple[NDArray[np.uint8], int]] | None = None
 
     @torch.no_grad()
@@ -183,10 +200,21 @@ class RestrictedPolicy(Policy):
         return self._policy.evaluate(self.restricted(episodes))
 
     def restricted(self, episodes: Sequence[Episode]) -> list[Episode]:
-        """The episodes with the masks of the actions left in their ``action_masks``."""
-        kept = self._masks
-        if kept is None or not all(isinstance(e.observations, Contexts) for e in episodes):
+        """The episodes with the masks of the actions left in their ``action_masks``.
+
+        Of sequences that several processes evaluate together, those of this one's share alone.
+        """
+        if not all(isinstance(episode.observations, Contexts) for episode in episodes):
             return self._masked(episodes)
+        own = {id(episode) for episode in own_share(self._policy, episodes)[0]}
+        masked = iter(self._once([episode for episode in episodes if id(episode) in own]))
+        return [next(masked) if id(episode) in own else episode for episode in episodes]
+
+    def _once(self, episodes: Sequence[Episode]) -> list[Episode]:
+        """Sequences with their masks, which are computed once within `masks_kept`."""
+        kept = self._masks
+        if kept is None or not episodes:
+            return self._masked(episodes) if episodes else []
         new = [episode for episode in episodes if id(episode) not in kept]
         for episode, found in zip(new, self._masked(new) if new else (), strict=True):
             assert found.action_masks is not None

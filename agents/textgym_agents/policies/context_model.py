@@ -48,7 +48,7 @@ from textgym_agents.policies.versions import Versions, WeightVersions
 
 _IntArray = NDArray[np.int64]
 
-_MOST_ACTIVATIONS = 2**28
+_MOST_ACTIVATIONS = 2**30
 """Bytes that acting leaves for learning at most; batches that need more are computed twice."""
 
 

@@ -87,8 +87,8 @@ class TrainConfig:
     # exchange. On: all of it takes as much less memory as there are processes, but that layers are
     # whole while they compute (in bf16 until the backward pass is over, unless they are computed
     # again by gradient_checkpointing), embeddings and heads while an update does, and all weights
-    # during a rollout, an evaluation and a checkpoint (twice where a reference begins or is saved).
-    # Not for trpo and nlpo.
+    # during a rollout, an evaluation and a checkpoint (twice where a reference begins or is saved);
+    # nlpo's masking policy stays whole. Not for trpo, which computes with whole vectors.
     shard_weights: bool = False
 
     # Torch's CPU threads; 0 leaves them. More than there are free cores slows down a lot.
