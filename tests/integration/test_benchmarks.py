@@ -149,11 +149,12 @@ def test_cartpole(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not MULTI30K.exists(), reason=f"{MULTI30K} is not there")
-def test_multi30k_runs_in_small_and_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rank", ["0", "2"])
+def test_multi30k_runs_in_small_and_goes_on(tmp_path: Path, rank: str) -> None:
     """A second call repeats nothing: it finds every run finished, and makes the same table."""
     sizes = "--vocab-size 400 --layers 1 --heads 1 --width 16 --batch 16 --interval 1000"
     lengths = "--patience 1 --max-intervals 1 --steps 1000 --num-envs 16 --group-size 4"
-    tests = "--sentences 16 --seeds 2 --jobs 1"
+    tests = f"--sentences 16 --seeds 2 --jobs 1 --lora-rank {rank}"
     small = (*f"{sizes} {lengths} {tests}".split(), "--data", str(MULTI30K))
     folders = ("--runs", str(tmp_path / "runs"), "--output", str(tmp_path))
     output = run("multi30k.py", *small, *folders)
