@@ -267,7 +267,9 @@ def is_first() -> bool:
     return not dist.is_available() or not dist.is_initialized() or dist.get_rank() == 0
 
 
-def adamw(policy: Policy, **settings: Any) -> torch.optim.Optimizer:
+def adamw(
+    policy: Policy, value_rate: float | None = None, **settings: Any
+) -> torch.optim.Optimizer:
     """AdamW over those of the policy's parameters that require gradients.
 
     Of processes that shard it, each keeps the moments of a share of the weights, takes the step
@@ -276,9 +278,16 @@ def adamw(policy: Policy, **settings: Any) -> torch.optim.Optimizer:
 
     Args:
         policy: Perhaps shared.
+        value_rate: The step size of what the values alone depend on, which then is a second group
+            of parameters; None: there is one group.
         **settings: Go to `torch.optim.AdamW`.
     """
-    parameters = [p for p in policy.parameters() if p.requires_grad]
+    parameters: list[Any] = [p for p in policy.parameters() if p.requires_grad]
+    if value_rate is not None:
+        alone = {id(parameter) for parameter in policy.value_parameters()}
+        others = [p for p in parameters if id(p) not in alone]
+        values = [p for p in parameters if id(p) in alone]
+        parameters = [{"params": others}, {"params": values, "lr": value_rate}]
     if isinstance(policy, ShardedPolicy):
         return ShardedAdamW(parameters, **settings)
     if not (isinstance(policy, _Shared) and policy.processes.shard):

@@ -78,7 +78,9 @@ RUN: dict[str, Any] = {
     "shard_optimizer": True,
 }
 PLAIN = {"shard_weights": False, "shard_optimizer": False}
-LEARNING = PPOConfig(kl_coef=0.1, num_minibatches=2, normalize_values=True)
+LEARNING = PPOConfig(
+    kl_coef=0.1, num_minibatches=2, normalize_values=True, value_learning_rate=1e-3
+)
 LEARNINGS: dict[str, AlgorithmConfig] = {
     "more rounds": GRPOConfig(variant="dapo", group_size=2),
     "greedy rollouts": ReinforceConfig(baseline="greedy", group_size=2),

@@ -36,6 +36,12 @@ class A2CConfig:
     # How the step size changes: not at all, or to 0 at total_steps, along a line or half a cosine.
     schedule: Schedule = "constant"
 
+    # Step size of what the values alone depend on: a value head, a network, or a separate critic.
+    # Lower: values follow slowly; a language model's head, which starts at 0, explains next to
+    # nothing for a hundred steps at the model's own step size. Higher: soon, until they swing; such
+    # a head wants 1e-3 to 1e-2. None: learning_rate.
+    value_learning_rate: float | None = None
+
     # Discount a step, 0 to 1. Lower: early rewards count more and estimates vary less; 0.99 is
     # usual for control tasks of hundreds of steps. 1 is the plain sum, usual for texts. States far
     # from the start count as much as early ones all the same.
@@ -103,6 +109,8 @@ class A2CConfig:
 
     def __post_init__(self) -> None:
         require("learning_rate", self.learning_rate, above=0)
+        if self.value_learning_rate is not None:
+            require("value_learning_rate", self.value_learning_rate, above=0)
         require("gamma", self.gamma, least=0, most=1)
         require("gae_lambda", self.gae_lambda, least=0, most=1)
         require("value_coef", self.value_coef, least=0)

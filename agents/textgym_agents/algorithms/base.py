@@ -70,8 +70,11 @@ class Algorithm(ABC, Generic[ConfigT]):
     def __init__(self, policy: Policy, config: ConfigT) -> None:
         self.policy = policy
         self.config = config
+        value_rate: float | None = getattr(config, "value_learning_rate", None)
+        self._rates = [config.learning_rate, *([] if value_rate is None else [value_rate])]
         self.optimizer = adamw(
             policy,
+            value_rate,
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
             fused=True,  # Without it a step has copies of the largest parameter.
@@ -148,8 +151,11 @@ class Algorithm(ABC, Generic[ConfigT]):
 
     def learning_rate(self, progress: float) -> float:
         """By the schedule, if there is one; ``progress``, 0 to 1, is the share of training done."""
+        return self._scheduled(self.config.learning_rate, progress)
+
+    def _scheduled(self, rate: float, progress: float) -> float:
         schedule: Schedule = getattr(self.config, "schedule", "constant")
-        return self.config.learning_rate * scheduled(schedule, progress)
+        return rate * scheduled(schedule, progress)
 
     def update(
         self,
@@ -191,8 +197,8 @@ class Algorithm(ABC, Generic[ConfigT]):
             FloatingPointError: The loss or the gradient is not finite; no step was taken.
         """
         norm = self._clipped_norm(loss)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(progress)
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = self._scheduled(rate, progress)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.policy.clear_cache()  # It is stale, and takes memory.

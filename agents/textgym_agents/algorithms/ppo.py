@@ -46,6 +46,12 @@ class PPOConfig:
     # cosine. Falling settles where constant steps keep wandering.
     schedule: Schedule = "constant"
 
+    # Step size of what the values alone depend on: a value head, a network, or a separate critic.
+    # Lower: values follow slowly; a language model's head, which starts at 0, explains next to
+    # nothing for a hundred steps at the model's own step size. Higher: soon, until they swing; such
+    # a head wants 1e-3 to 1e-2. None: learning_rate.
+    value_learning_rate: float | None = None
+
     # Discount a step, 0 to 1. Lower: early rewards count more and estimates vary less; 0.99 is
     # usual for control tasks of hundreds of steps. 1 is the plain sum, usual for texts. States far
     # from the start count as much as early ones all the same.
@@ -159,6 +165,8 @@ class PPOConfig:
             require(name, getattr(self, name), least=0)
         for name in ("max_grad_norm", "weight_decay", "steps_per_env", "max_tokens_per_pass"):
             require(name, getattr(self, name), least=0)
+        if self.value_learning_rate is not None:
+            require("value_learning_rate", self.value_learning_rate, above=0)
         require("clip_range", self.clip_range, most=1)
         check_entropy(self.entropy_coef, self.target_entropy, self.entropy_learning_rate)
         if self.clip_range_high is not None:

@@ -37,6 +37,12 @@ class ReinforceConfig:
     # cosine. Falling settles where constant steps keep wandering.
     schedule: Schedule = "constant"
 
+    # Step size of what the values alone depend on: a value head, a network, or a separate critic.
+    # Lower: values follow slowly; a language model's head, which starts at 0, explains next to
+    # nothing for a hundred steps at the model's own step size. Higher: soon, until they swing; such
+    # a head wants 1e-3 to 1e-2. None: learning_rate.
+    value_learning_rate: float | None = None
+
     # Discount a step, 0 to 1. Lower: early rewards count more and estimates vary less. Higher:
     # late rewards count as much; 1 is the plain sum.
     gamma: float = 1.0
@@ -106,6 +112,8 @@ class ReinforceConfig:
 
     def __post_init__(self) -> None:
         require("learning_rate", self.learning_rate, above=0)
+        if self.value_learning_rate is not None:
+            require("value_learning_rate", self.value_learning_rate, above=0)
         require("gamma", self.gamma, least=0, most=1)
         check_entropy(self.entropy_coef, self.target_entropy, self.entropy_learning_rate)
         require("value_coef", self.value_coef, least=0)
@@ -120,11 +128,13 @@ class ReinforceConfig:
                 f'baseline "{self.baseline}" needs whole episodes, whose rest it cannot estimate, '
                 f"so steps_per_env must be 0, got {self.steps_per_env}"
             )
-        if self.baseline != "learned" and self.normalize_values:
-            raise ValueError(
-                "normalize_values is for the values that the learned baseline takes, got baseline "
-                f'"{self.baseline}"'
-            )
+        if self.baseline != "learned":
+            for name, off in (("normalize_values", False), ("value_learning_rate", None)):
+                if getattr(self, name) != off:
+                    raise ValueError(
+                        f"{name} is for the values that the learned baseline takes, got baseline "
+                        f'"{self.baseline}"'
+                    )
         if self.baseline == "leave_one_out" and self.group_size < 2:
             raise ValueError(
                 f'baseline "leave_one_out" compares the episodes of a group, so group_size must '

@@ -219,6 +219,10 @@ class Policy(nn.Module, ABC):
         but not those that send tokens to experts.
         """
 
+    def value_parameters(self) -> list[nn.Parameter]:
+        """Those that the values alone depend on: a head's, a network's or a critic's, if any."""
+        return []
+
     @abstractmethod
     def act(
         self,

@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from textgym_agents.policies.base import (
@@ -164,6 +164,11 @@ class LanguageModelPolicy(Policy):
         super().train(mode)
         self.model.train(False)
         return self
+
+    def value_parameters(self) -> list[nn.Parameter]:
+        """The value head's, or the critic's; see `Policy.value_parameters`."""
+        giver = self.value_head if self.critic is None else self.critic
+        return [] if giver is None else list(giver.parameters())
 
     def clear_cache(self) -> None:
         """Forget all keys and values, as after a change of weights."""

@@ -66,6 +66,10 @@ class MLPPolicy(Policy):
         """A policy for the spaces of a vector environment; ``kwargs`` go to the constructor."""
         return cls(envs.single_observation_space, envs.single_action_space, **kwargs)
 
+    def value_parameters(self) -> list[nn.Parameter]:
+        """The critic's; see `Policy.value_parameters`."""
+        return list(self.critic.parameters())
+
     def make_store(self, num_envs: int) -> ObservationStore:
         """A store that keeps what the features are made of."""
         return LeafStore(num_envs, self.features.paths)
