@@ -39,16 +39,18 @@ CONTROLS = {
     "random reward": "REINFORCE, random reward",
     "likelihood": "likelihood, experts' answers",
 }
-TASKS = (
-    "Story",
-    "Summarization",
-    "Translation",
-    "Recommendation",
-    "Arithmetic",
-    "Wordle",
-    "DataToText",
-    "Dialogue",
-)
+TASKS = {
+    "Story": "story_easy",
+    "Summarization": "summarization_easy",
+    "Translation": "translation_easy",
+    "Recommendation": "recommendation_easy",
+    "Arithmetic": "arithmetic_easy",
+    "Wordle": "wordle_easy",
+    "DataToText": "datatotext_easy",
+    "DataToText, medium": "datatotext",
+    "Dialogue": "dialogue_easy",
+}
+"""The columns, and how the names of their tables end."""
 
 
 class Gain(NamedTuple):
@@ -76,8 +78,8 @@ def algorithms_table(folder: Path = RESULTS) -> str:
     """The table in Markdown, of the tasks that have been measured."""
     tables: dict[str, dict[str, dict[str, str]]] = {}
     temperatures: list[str] = []
-    for task in TASKS:
-        path = folder / f"learning_curves_{task.lower()}_easy.json"
+    for task, name in TASKS.items():
+        path = folder / f"learning_curves_{name}.json"
         if path.is_file():
             record = json.loads(path.read_text("utf-8"))
             tables[task] = {row["policy"]: row for row in record["rows"]}

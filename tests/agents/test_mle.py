@@ -111,11 +111,13 @@ def test_learning_rate_schedules(schedule: str, at: dict[float, float]) -> None:
         assert learner.learning_rate(progress) == pytest.approx(2.0 * factor, abs=1e-12)
 
 
-def test_the_optimizer_uses_the_scheduled_rate() -> None:
-    learner = MaximumLikelihood(policy(), MaximumLikelihoodConfig(schedule="linear"))
-    metrics = learner.update([expert_episode([0], [1])], progress=0.75)
-    assert metrics["learning_rate"] == pytest.approx(0.25e-3)
-    assert learner.optimizer.param_groups[0]["lr"] == pytest.approx(0.25e-3)
+@pytest.mark.parametrize(("progress", "rate"), [(0.05, 0.5e-3), (0.775, 0.25e-3)])
+def test_the_optimizer_uses_the_scheduled_rate(progress: float, rate: float) -> None:
+    config = MaximumLikelihoodConfig(schedule="linear", warmup=0.1)
+    learner = MaximumLikelihood(policy(), config)
+    metrics = learner.update([expert_episode([0], [1])], progress=progress)
+    assert metrics["learning_rate"] == pytest.approx(rate)
+    assert learner.optimizer.param_groups[0]["lr"] == pytest.approx(rate)
 
 
 def test_weight_decay_shrinks_what_gets_no_gradient() -> None:

@@ -150,12 +150,13 @@ class Algorithm(ABC, Generic[ConfigT]):
         """Set each parameter's ``grad`` to the gradient of the batch's loss; return metrics."""
 
     def learning_rate(self, progress: float) -> float:
-        """By the schedule, if there is one; ``progress``, 0 to 1, is the share of training done."""
-        return self._scheduled(self.config.learning_rate, progress)
+        """The step size that is in use; ``progress``, 0 to 1, is the share of training done."""
+        return self.config.learning_rate * self.rate_share(progress)
 
-    def _scheduled(self, rate: float, progress: float) -> float:
+    def rate_share(self, progress: float) -> float:
+        """What share of a step size is in use: by the schedule, if there is one."""
         schedule: Schedule = getattr(self.config, "schedule", "constant")
-        return rate * scheduled(schedule, progress)
+        return scheduled(schedule, progress)
 
     def update(
         self,
@@ -198,7 +199,7 @@ class Algorithm(ABC, Generic[ConfigT]):
         """
         norm = self._clipped_norm(loss)
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = self._scheduled(rate, progress)
+            group["lr"] = rate * self.rate_share(progress)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.policy.clear_cache()  # It is stale, and takes memory.

@@ -130,10 +130,9 @@ class MaximumLikelihood(Algorithm[MaximumLikelihoodConfig]):
             "entropy": entropy_sum,
         }
 
-    def learning_rate(self, progress: float) -> float:
+    def rate_share(self, progress: float) -> float:
         """Warm-up in a line, then the schedule; ``progress`` is the share of training done."""
-        config = self.config
-        return config.learning_rate * scheduled(config.schedule, progress, config.warmup)
+        return scheduled(self.config.schedule, progress, self.config.warmup)
 
     @contextmanager
     def _dropping(self) -> Iterator[None]:
