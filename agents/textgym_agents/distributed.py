@@ -1,13 +1,14 @@
-"""Training on several processes, which only this module, `sharding` and `shares` know of.
+"""Training on several processes, of which `sharding` and `shares` are parts.
 
 Each process runs its share of the environments. Their episodes go round, so that every process has
 the whole batch and computes the very advantages, minibatches and losses that one process would.
 What is divided is a policy's `evaluate` and `values`, where the work is: each process computes its
 share of the steps with gradients, and gets the others' results as numbers. A loss of any form then
 has on each process the gradient of that share, and their sum over the processes, taken before
-clipping, is the gradient of the whole batch. So every algorithm is data parallel and exact without
-a line of its own, and the processes agree on whatever they decide by a metric. Accelerate finds the
-processes that a launcher has started, and their devices.
+clipping, is the gradient of the whole batch. So every algorithm is data parallel and exact, without
+a line of its own unless it asks for more of a policy (`own_share`), and the processes agree on
+whatever they decide by a metric. Accelerate finds the processes that a launcher has started, and
+their devices.
 """
 
 from __future__ import annotations
@@ -127,10 +128,12 @@ class Processes:
         """Give the policy process 0's weights, and let the processes divide what it evaluates.
 
         Its class becomes a subclass of what it was, as with PyTorch's ``fully_shard``, so that
-        all else, names of weights and frozen copies included, is as with one process.
+        all else, names of weights and frozen copies included, is as with one process. It goes to
+        evaluation mode: what acting computes here is hardly ever of what is evaluated here.
         """
         if self.count == 1:
             return policy
+        policy.eval()
         for tensor in policy.state_dict().values():
             first = tensor.detach().contiguous()
             dist.broadcast(first.view(-1).view(torch.uint8), src=0)

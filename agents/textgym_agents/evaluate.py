@@ -102,7 +102,7 @@ def evaluate(
     deterministic: bool = False,
     best_of: int = 1,
 ) -> EvaluationResult:
-    """Run a policy without changing it.
+    """Run a policy without changing it, in evaluation mode.
 
     Each slot runs the same number of episodes and those beyond ``num_episodes`` are dropped by
     their place, so that the choice does not depend on how they went. The same arguments give the
@@ -131,14 +131,19 @@ def evaluate(
             f"a multiple of {best_of}"
         )
     seeds = iteration_seeds(seed, EVALUATION, envs.num_envs, best_of)
-    tries = collect(
-        envs,
-        policy,
-        seeds=seeds.slots,
-        episodes_per_env=math.ceil(num_episodes * best_of / envs.num_envs),
-        generator=seeds.generator(policy.device),
-        deterministic=deterministic,
-    )
+    learning = policy.training
+    policy.eval()
+    try:
+        tries = collect(
+            envs,
+            policy,
+            seeds=seeds.slots,
+            episodes_per_env=math.ceil(num_episodes * best_of / envs.num_envs),
+            generator=seeds.generator(policy.device),
+            deterministic=deterministic,
+        )
+    finally:
+        policy.train(learning)
     best: dict[int, Episode] = {}
     for episode in tries:
         known = best.setdefault(episode.group, episode)

@@ -17,6 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 import textgym  # noqa: F401  (registers the environments)
 from tests.agents import texts
+from textgym_agents.evaluate import evaluate
 from textgym_agents.policies import CausalLMPolicy, Episode, context_model, memory
 from textgym_agents.policies.activations import ROOT, Activations
 from textgym_agents.policies.critic import Critic
@@ -339,9 +340,20 @@ def test_nothing_is_kept_that_cannot_be_taken() -> None:
     policy, _ = acted()
     assert kept(policy) is not None
     assert kept(policy.reference()) is None  # Frozen.
+    assert kept(policy.eval()) is None
+    assert kept(policy.train()) is not None
     policy.model.transformer.h[1].mlp = policy.model.transformer.h[0].mlp
     policy.clear_cache()
     assert kept(policy) is None
+
+
+def test_an_evaluation_keeps_nothing_and_the_next_rollout_does() -> None:
+    policy, _ = acted()
+    evaluate(gym.make_vec("textgym/Story-v0", num_envs=2), policy, num_episodes=2)
+    assert policy.training and policy._contexts._activations is None
+    envs = gym.make_vec("textgym/Story-v0", num_envs=2)
+    policy.act(envs.reset(seed=0)[0])
+    assert policy._contexts._activations is not None
 
 
 def test_batches_beyond_the_limit_are_computed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -397,6 +409,25 @@ def test_rows_are_found_by_what_comes_before() -> None:
     third = kept.name(second[:1], np.array([9]), np.array([1_999]))
     assert kept.find(np.array([5, 6, 9]), np.array([-1, 0, 1])) is not None
     assert third[0] >= 2_000
+
+
+def test_rows_are_written_after_others_were_given_out() -> None:
+    """Giving some out joins the blocks; what follows has its place in what is joined."""
+    kept = Activations([2, 2], torch.float32, torch.device("cpu"), limit=10**6)
+    layers = [Conv1D(2, 3), Conv1D(2, 3)]
+    names: list[int] = []
+    products = [torch.randn(1_003, 2) for _ in layers]
+    for first, last in ((0, 500), (500, 1_000), (1_000, 1_003)):  # Of blocks of 512, and two.
+        for room, product in zip(kept.room(last - first), products, strict=True):
+            assert room is not None
+            room.copy_(product[first:last])
+        count = last - first
+        tokens = np.arange(first, last)
+        names += kept.name(np.full(count, ROOT), tokens, np.arange(count)).tolist()
+        asked = np.array([first, last - 1])
+        with kept.given_out(layers, np.array(names)[asked]):
+            for layer, product in zip(layers, products, strict=True):
+                assert torch.equal(layer(torch.zeros(2, 3)), product[asked])
 
 
 def test_rows_are_kept_up_to_the_limit() -> None:

@@ -61,7 +61,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "trpo": {"entropy_coef": 0.1, "normalize_values": True},
     "grpo": {"kl_coef": 0.1, "num_minibatches": 2, "num_epochs": 2},
     "rloo": {"kl_coef": 0.1, "num_minibatches": 2, "num_epochs": 2},
-    "nlpo": {"mask_interval": 1, "mask_top_p": 0.7},
+    "nlpo": {"mask_interval": 1, "mask_top_p": 0.7, "kl_coef": 0.1},
 }
 CASES = [(name, env) for name in ALGORITHMS for env in POLICIES if (name, env) != ("mle", CARTPOLE)]
 

@@ -65,6 +65,7 @@ CASES: dict[str, tuple[str, str, PolicyConfig]] = {
     "masked mlp": ("nlpo", CARTPOLE, PolicyConfig(hidden_sizes=(8,))),
     "mlp": ("ppo", CARTPOLE, PolicyConfig(hidden_sizes=(8,))),
 }
+ONE_EPISODE = {"one episode": "reinforce", "one masked episode": "nlpo"}
 MODELS: dict[str, tuple[Callable[[], PreTrainedModel], dict[str, Any]]] = {
     "packed llama": (texts.llama, {}),
     "recomputed llama": (texts.llama, {"gradient_checkpointing": True}),
@@ -98,8 +99,9 @@ def work(output: Path) -> None:
     for name, case in CASES.items():
         learner, batch = made(case, sharded)
         results[name] = update(learner, batch)
-    learner, batch = made(CASES["reinforce"], sharded)
-    results["one episode"] = update(learner, batch[:1])
+    for name, case in ONE_EPISODE.items():
+        learner, batch = made(CASES[case], sharded)
+        results[name] = update(learner, batch[:1])
     results["memory"] = {
         name: kept(*made(CASES["ppo"], processes))
         for name, processes in (("plain", plain), ("sharded", sharded))
@@ -111,6 +113,8 @@ def work(output: Path) -> None:
     for name, learning in LEARNINGS.items():
         results[name] = run_to(24, output / name, learning)
         results[f"plain {name}"] = run_to(24, output / f"plain {name}", learning, **PLAIN)
+    run_to(12, output / "masked halves", LEARNINGS["older masks"])
+    results["masked"] = run_to(24, output / "masked halves", LEARNINGS["older masks"], resume=True)
     results["run"] = run_to(32, output / "whole")
     run_to(16, output / "halves")
     results["resumed"] = run_to(32, output / "halves", resume=True)
@@ -230,6 +234,7 @@ def errors(processes: Processes, output: Path) -> None:
     assert not output.exists()
     envs = make_envs(TINY, 2)
     policy = processes.share(fresh_policy(TINY, envs, policy_config=MODEL))
+    assert not policy.training  # Acting keeps nothing for learning.
     with pytest.raises(RuntimeError, match="the copy that `whole` makes"):
         policy.act(envs.reset()[0])
 
@@ -253,13 +258,13 @@ def results(output: Path) -> list[dict[str, Any]]:
     return [pickle.loads((output / f"process-{i}.pickle").read_bytes()) for i in range(2)]
 
 
-@pytest.mark.parametrize("name", [*CASES, "one episode"])
+@pytest.mark.parametrize("name", [*CASES, *ONE_EPISODE])
 def test_update_with_sharded_weights_equals_that_of_one_process(
     name: str, results: list[dict[str, Any]]
 ) -> None:
     """With one episode, one of the processes has none of it to evaluate."""
-    learner, batch = made(CASES.get(name, CASES["reinforce"]), Processes())
-    one = update(learner, batch if name in CASES else batch[:1])
+    learner, batch = made(CASES[ONE_EPISODE.get(name, name)], Processes())
+    one = update(learner, batch[:1] if name in ONE_EPISODE else batch)
     first, second = (found[name] for found in results)
     assert first["rows"] == second["rows"]
     for key, tensor in first["weights"].items():
@@ -353,6 +358,13 @@ def test_resumed_run_equals_the_unstopped_one(output: Path, results: list[dict[s
     assert len(rows[0]) > 3
     for found in results:
         assert found["resumed"]["moments"] == found["run"]["moments"]
+
+
+def test_resumed_masks_are_the_unstopped_ones(results: list[dict[str, Any]]) -> None:
+    for found in results:
+        resumed, whole = found["masked"]["weights"], found["older masks"]["weights"]
+        assert resumed.keys() == whole.keys()
+        assert all(torch.equal(tensor, resumed[key]) for key, tensor in whole.items())
 
 
 @pytest.mark.parametrize("name", LEARNINGS)

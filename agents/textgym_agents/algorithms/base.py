@@ -60,7 +60,7 @@ class Algorithm(ABC, Generic[ConfigT]):
 
     Attributes:
         follows_expert: The batch's actions are to come from ``info["expert_action"]``.
-        shardable: It needs whole weights for nothing but acting.
+        shardable: Its updates need no whole weights of what they learn.
         optimizer: AdamW over those of the policy's parameters that require gradients.
     """
 

@@ -142,7 +142,8 @@ def masking_copy(policy: Policy, top_p: float) -> Policy:
         top_p: Probability that the actions left reach together; 1: of all legal actions.
     """
     present = whole(policy)
-    shared = {id(p): p for p in present.parameters() if not p.requires_grad}
+    copied = present is not policy
+    shared = {id(p): p for p in present.parameters() if copied or not p.requires_grad}
     masking = copy.deepcopy(present, {**shared, id(getattr(present, "critic", None)): None})
     masking.requires_grad_(False)
     masking.sampling = Sampling(temperature=policy.sampling.temperature, top_p=top_p)

@@ -90,8 +90,9 @@ class Activations:
         self._first, self._end = self._end, self._end + num_rows
         if self._closed:
             return [None for _ in self._widths]
-        start = self._first - self._num_rows + len(self._blocks[0][-1])
-        return [blocks[-1][start : start + num_rows] for blocks in self._blocks]
+        before_end = self._num_rows - self._first  # Blocks may have been joined, ends have not.
+        newest = [blocks[-1] for blocks in self._blocks]
+        return [block[len(block) - before_end :][:num_rows] for block in newest]
 
     def name(self, before: _IntArray, tokens: _IntArray, places: _IntArray) -> _IntArray:
         """Say which tokens some rows of the newest forward pass are of.
@@ -146,8 +147,9 @@ class Activations:
         index = torch.from_numpy(rows).to(self._device)
 
         def take(blocks: list[Tensor], states: Tensor) -> Tensor:
-            whole = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
-            product = whole.index_select(0, index)
+            if len(blocks) > 1:  # Passes to come find them joined.
+                blocks[:] = [torch.cat(blocks)]
+            product = blocks[0].index_select(0, index)
             if last:
                 blocks.clear()
             return product.view(*states.shape[:-1], -1)

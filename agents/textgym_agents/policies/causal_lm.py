@@ -29,12 +29,12 @@ class CausalLMPolicy(LanguageModelPolicy):
 
     Acting keeps a key-value cache between calls (`ContextCache`): a context that extends the
     slot's last one costs its new tokens, another one costs itself. Of a GPT-2 on a CPU it also
-    leaves the layers' products to the first `evaluate` with gradients, up to 256 MiB of them
-    (`Activations`). Changed weights make both stale, which is found out from the parameters'
-    version counters and from optimizers' steps; a change behind PyTorch's back
-    (``parameter.data``), or of the model's modules, needs `clear_cache`. Models whose
-    attention is not plain causal attention with position ids (ALiBi, sliding windows shorter than
-    the contexts, state spaces) are computed anew at each step.
+    leaves the layers' products to the first `evaluate` with gradients, up to 1 GiB of them
+    (`Activations`), unless it is in evaluation mode. Changed weights make both stale, which is
+    found out from the parameters' version counters and from optimizers' steps; a change behind
+    PyTorch's back (``parameter.data``), or of the model's modules, needs `clear_cache`. Models
+    whose attention is not plain causal attention with position ids (ALiBi, sliding windows shorter
+    than the contexts, state spaces) are computed anew at each step.
 
     Args:
         model: A transformers decoder with a language-model head, in which a GELU may be replaced

@@ -88,6 +88,7 @@ class ContextModel:
         self._cache: ContextCache | None = None
         self._gpt2: GPT2Weights | None = None
         self._activations: Activations | None = None
+        self._keeps = True
         self._versions: WeightVersions | None = None
         self._cached_weights: Versions = ()
         self._head_is_last: bool | None = None
@@ -117,6 +118,12 @@ class ContextModel:
     def clear_cache(self) -> None:
         """Forget what acting keeps, and free its memory."""
         self._cache = self._gpt2 = self._activations = None
+
+    def keep(self, wanted: bool) -> None:
+        """Whether acting keeps what it computes for `steps` to take over, which takes memory."""
+        if wanted != self._keeps:
+            self._keeps = wanted
+            self.clear_cache()
 
     def in_one_pass(self) -> None:
         """Have `steps` run each layer once, whatever padding that takes."""
@@ -268,11 +275,11 @@ class ContextModel:
         return is_plain_gpt2(self.model) and not (rounded and has_adapter(self.model))
 
     def _new_activations(self, dtype: torch.dtype) -> Activations | None:
-        """What acting may keep for `steps`; None where these could not use it.
+        """What acting may keep for `steps`; None where it is not to, or these could not use it.
 
         Not on accelerators, where it is not measured.
         """
-        if self._gpt2 is None or self._recompute or self.device.type != "cpu":
+        if not self._keeps or self._gpt2 is None or self._recompute or self.device.type != "cpu":
             return None
         layers = products_of(self.model)
         trains = any(parameter.requires_grad for parameter in self.model.parameters())

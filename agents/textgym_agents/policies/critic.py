@@ -42,6 +42,7 @@ class Critic(nn.Module):
         """Set the training flag, but keep the language model's dropout off."""
         super().train(mode)
         self.model.train(False)
+        self._contexts.keep(mode)
         return self
 
     def last_values(self, *where: Any) -> Tensor:

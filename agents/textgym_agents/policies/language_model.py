@@ -80,6 +80,9 @@ class TokenModel(Protocol):
     def clear_cache(self) -> None:
         """Forget what is kept between calls of `last_tokens`."""
 
+    def keep(self, wanted: bool) -> None:
+        """Whether acting keeps what it computes for `steps` to take over."""
+
     def in_one_pass(self) -> None:
         """Have `steps` run each layer once, whatever padding that takes."""
 
@@ -160,9 +163,13 @@ class LanguageModelPolicy(Policy):
         return policy
 
     def train(self: PolicyT, mode: bool = True) -> PolicyT:
-        """Set the training flag, but keep the language model's dropout off."""
+        """Set the training flag, but keep the language model's dropout off.
+
+        In evaluation mode acting leaves nothing to a gradient, which is not to come.
+        """
         super().train(mode)
         self.model.train(False)
+        self._contexts.keep(mode)
         return self
 
     def value_parameters(self) -> list[nn.Parameter]:

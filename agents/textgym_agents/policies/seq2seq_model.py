@@ -86,6 +86,9 @@ class Seq2SeqModel:
         """Forget what was encoded and decoded, and free its memory."""
         self._cache = None
 
+    def keep(self, wanted: bool) -> None:
+        """Nothing that acting computes is left for `steps` here, wanted or not."""
+
     def in_one_pass(self) -> None:
         """Have `steps` run each layer once, whatever padding that takes."""
         self._pass_cost = ONE_PASS
