@@ -35,7 +35,7 @@ class RunState:
     """Where a run is, and what run it is; all of it JSON.
 
     Attributes:
-        iteration: Optimizer steps taken.
+        iteration: Batches learned from.
         steps: Environment steps taken.
         algorithm: The algorithm's name.
         algorithm_config: Its configuration.
@@ -149,11 +149,16 @@ def read_state(checkpoint: Path) -> RunState:
 def load_checkpoint_policy(checkpoint: Path, device: str = "cpu") -> Policy:
     """Build a checkpoint's policy from the folder alone.
 
+    Args:
+        checkpoint: A checkpoint, or a run's output folder, whose last one is taken.
+        device: A torch device.
+
     Raises:
-        FileNotFoundError: A file is missing.
+        FileNotFoundError: There is no checkpoint, or a file of it is missing.
         ValueError: A file is damaged, or the weights do not fit the described policy.
     """
-    return load_policy(read_state(checkpoint).policy, checkpoint).to(device)
+    folder = find_checkpoint(checkpoint)
+    return load_policy(read_state(folder).policy, folder).to(device)
 
 
 def load_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> None:

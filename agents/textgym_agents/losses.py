@@ -105,7 +105,8 @@ def clipped_value_loss(
         values: float ``[M]``.
         old_values: float ``[M]``, of the policy that acted.
         returns: float ``[M]``, the targets.
-        clip_range: How far the value may move for its error to have a gradient, in its own unit.
+        clip_range: How far the value may come nearer to the target before its error has no
+            gradient, in its own unit; one that moved away has a gradient wherever it is.
 
     Returns:
         float ``[M]``, one term a step.

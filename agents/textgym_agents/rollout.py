@@ -112,7 +112,15 @@ class _Rollout:
         self.steps: int = 0
         self.observations: Observations
         slot_seeds: Any = [int(seed) for seed in seeds]  # the base class's hint knows int alone
-        self.observations, self.infos = envs.reset(seed=slot_seeds)
+        try:
+            self.observations, self.infos = envs.reset(seed=slot_seeds)
+        except gym.error.Error as error:
+            if "Seed must be" not in str(error):
+                raise
+            raise ValueError(
+                f"{envs} takes one seed for all its slots, where each is to have its own: make it "
+                'with gymnasium.make_vec(..., vectorization_mode="sync")'
+            ) from error
         self.masks = _action_masks(self.observations, self.infos)
 
     def leave_out_others(self) -> None:

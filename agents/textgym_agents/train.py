@@ -33,7 +33,7 @@ class TrainResult:
     """How a run ended.
 
     Attributes:
-        iteration: Optimizer steps taken.
+        iteration: Batches learned from.
         steps: Environment steps taken.
         metrics: The last iteration's row, and the last evaluation's numbers (``eval_...``).
         output: The run's folder.

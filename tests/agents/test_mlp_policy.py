@@ -258,3 +258,15 @@ def test_importing_policies_loads_no_transformers() -> None:
     code = "import sys, textgym_agents.policies; sys.exit('transformers' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (spaces.Box(0, 255, (96, 96, 3), np.uint8), "7,077,888 one-hot inputs .*a float Box"),
+        (spaces.Box(0, 5_000, (2,), np.int64), "5,001 values is too wide for one-hot"),
+    ],
+)
+def test_integers_too_many_for_a_network_are_refused(space: spaces.Box, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MLPPolicy(space, spaces.Discrete(2))

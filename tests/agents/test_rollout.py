@@ -365,3 +365,10 @@ def test_masks_of_several_choices_and_slots_without_one(masked: tuple[bool, bool
         assert (mask == np.array(expected, np.bool_)).all()
     others = {tuple(a) for e in episodes if not masked[e.slot] for a in e.actions.tolist()}
     assert masked[1] or len(others) > 2
+
+
+def test_an_environment_of_one_seed_is_refused() -> None:
+    envs = gym.make_vec("CartPole-v1", num_envs=2, vectorization_mode="vector_entry_point")
+    policy = MLPPolicy.from_env(envs)
+    with pytest.raises(ValueError, match=r'takes one seed for all.*vectorization_mode="sync"'):
+        collect(envs, policy, seeds=[0, 1])

@@ -28,7 +28,12 @@ from textgym_agents.algorithms import (
     Reinforce,
     ReinforceConfig,
 )
-from textgym_agents.checkpoint import find_checkpoint, load_algorithm
+from textgym_agents.checkpoint import (
+    find_checkpoint,
+    load_algorithm,
+    load_checkpoint_policy,
+    read_state,
+)
 from textgym_agents.evaluate import Estimate, evaluate
 from textgym_agents.loggers import (
     TIME_COLUMNS,
@@ -667,7 +672,12 @@ def test_arguments_that_are_no_json_are_recorded_by_name(tmp_path: Path) -> None
     options: dict[str, Any] = {"env_id": TINY, "env_kwargs": {"reward": brevity}}
     small_run(tmp_path / "run", total_steps=20, **options)
     saved = json.loads((tmp_path / "run/config.json").read_text())
-    assert saved["env_kwargs"]["reward"].endswith("test_train.brevity")
+    assert saved["env_kwargs"]["reward"].endswith("test_train:brevity")
+    checkpoint = find_checkpoint(tmp_path / "run")
+    recorded = read_state(checkpoint).train_config["env_kwargs"]["reward"]
+    envs = make_envs(TINY, 2, {"reward": recorded})  # As an evaluation of the run makes it.
+    result = evaluate(envs, load_checkpoint_policy(tmp_path / "run"), num_episodes=2)
+    assert result.scores["brevity"].mean == pytest.approx(result.returns.mean)
     assert small_run(tmp_path / "run", total_steps=40, resume=True, **options).steps >= 40
     other = {**options, "env_kwargs": {"reward": "exact_match"}}
     with pytest.raises(ValueError, match="env_kwargs"):

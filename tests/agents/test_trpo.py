@@ -427,6 +427,7 @@ def test_gradient_that_is_not_finite_leaves_the_parameters() -> None:
         ({"cg_damping": -1.0}, "cg_damping must be at least 0"),
         ({"fisher_share": 1.5}, "fisher_share must be at most 1"),
         ({"line_search_shrink": 1.5}, "line_search_shrink must be at most 1"),
+        ({"line_search_shrink": 1.0}, "line_search_shrink must be less than 1"),
         ({"cg_iterations": 0}, "cg_iterations must be at least 1"),
     ],
 )

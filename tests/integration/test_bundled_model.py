@@ -38,9 +38,14 @@ def test_it_is_the_default_of_the_text_tasks(env_id: str, task: str, level: str)
 
 def test_it_is_not_where_it_does_not_fit() -> None:
     assert model_of("textgym/Copy-v0") is None
-    assert model_of("textgym/Text-v0", max_new_tokens=2000) is None
     assert model_of("textgym/Text-v0", PolicyConfig(layers=1)) is None
     assert model_of("textgym/Text-v0", tokenizer="symbols:a b", task="copy") is None
+
+
+def test_contexts_that_it_has_no_room_for_are_told() -> None:
+    envs = gym.make_vec("textgym/Text-v0", num_envs=1, max_prompt_tokens=512, max_new_tokens=512)
+    with pytest.warns(UserWarning, match=r"contexts of 1024 tokens are longer than .* 768"):
+        assert describe_policy(PolicyConfig(), envs)["model"] is None
 
 
 def test_its_files_are_small_and_its_tokenizer_the_environments() -> None:

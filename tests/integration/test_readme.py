@@ -65,6 +65,21 @@ def test_commands_exist(tmp_path: Path) -> None:
     assert agents_main(["evaluate", output, "--num-episodes", "4"]) == 0
 
 
+def test_likelihood_and_then_a_reward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands as they stand, in small."""
+    from textgym_agents.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    (code,) = (code for code in PYTHON if 'open("translations.jsonl"' in code)
+    exec(code, {})
+    small = ["--total-steps", "200", "--num-envs", "4", "--no-progress", "--no-tensorboard"]
+    lines = [shlex.split(line) for line in SHELL.splitlines() if "translations.jsonl" in line]
+    assert [line[2] for line in lines] == ["mle", "reinforce"]
+    for line in lines:
+        assert main([*line[1:], *small]) == 0
+    assert main(["evaluate", "runs/tuned", "--num-episodes", "4"]) == 0
+
+
 def test_the_tables_name_everything() -> None:
     for row in TABLE:
         assert row.id.removeprefix("textgym/") in README, row.id

@@ -44,6 +44,9 @@ class Words(Reward):
         return np.array([len(text.split()) for text in texts], dtype=np.float64)
 
 
+WORDS = Words()
+
+
 def test_load_by_name_object_mapping_and_function():
     assert type(load_reward("bleu")) is Bleu
     reward = Constant(0.5)
@@ -53,6 +56,20 @@ def test_load_by_name_object_mapping_and_function():
     combined = load_reward({"bleu": 0.7, RougeL(): 0.3})
     assert isinstance(combined, Combined)
     assert combined.weights == {"bleu": 0.7, "rouge_l": 0.3}
+
+
+def test_names_of_modules():
+    """Of a function, a class and a Reward; what is not there is named."""
+    names = {"vowels": 0.2, "Doubled": 6.0, "Words": 1.0, "WORDS": 1.0}
+    for name, score in names.items():
+        assert load_reward(f"{__name__}:{name}")(["aeb"], [EXAMPLE])[0] == score
+    combined = load_reward({f"{__name__}:vowels": 0.5, "bleu": 0.5})
+    assert combined.components(["aeb"], [EXAMPLE])["vowels"][0] == 0.2
+    for name, reason in (("os:nothing", "no attribute 'nothing'"), ("no_such:f", "No module")):
+        with pytest.raises(ValueError, match=f"reward '{name}' cannot be imported: .*{reason}"):
+            load_reward(name)
+    with pytest.raises(TypeError, match="reward 'os:sep' is '/', neither a function nor a Reward"):
+        load_reward("os:sep")
 
 
 def test_unknown_name_lists_the_known_ones_and_guesses():

@@ -268,6 +268,14 @@ def test_what_no_action_can_write_is_not_demonstrated() -> None:
         env.reset(seed=0)
 
 
+@pytest.mark.parametrize("make", [gym.make, gym.make_vec])
+def test_a_demonstration_that_is_cut_is_told(make: Any) -> None:
+    rows = [{"prompt": "Count.", "references": ["one two three four five"], "split": "train"}]
+    env = make("textgym/Text-v0", task=rows, max_new_tokens=3, demonstrations=True)
+    with pytest.warns(UserWarning, match="demonstrations are cut at max_new_tokens, 3"):
+        env.reset(seed=0)
+
+
 def test_a_tokenizer_that_lacks_a_member_is_told_which() -> None:
     class Half:
         name, vocab_size, eos_id, pad_id, illegal_ids = "half", 3, 0, 3, frozenset()

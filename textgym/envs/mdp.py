@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -69,7 +70,7 @@ class TextMDP:
         tokenizer: a name or path, a tokenizer object, or None for the task's own
             (the bundled byte-level BPE where the task names none).
         reward: a reward's name, a mapping of names to weights, a function
-            ``f(text, example) -> float``, or a Reward.
+            ``f(text, example) -> float`` (or "package.module:NAME" for it), or a Reward.
         shaping: "terminal" pays the score at the end; "dense" pays
             ``gamma * Phi(s') - Phi(s)`` with Phi the score of the text so far, and
             ``score - Phi(s)`` at the end (Ng, Harada and Russell 1999, theorem 1), so that
@@ -221,6 +222,12 @@ class TextMDP:
         else:
             text = references[draw_one(seed, episode, 1) % len(references)]
         tokens = [*self.tokenizer.encode(text), self.tokenizer.eos_id]
+        if len(tokens) > self.max_new_tokens and not isinstance(self.task, MultiTurnTask):
+            warnings.warn(
+                f"demonstrations are cut at max_new_tokens, {self.max_new_tokens}: what learns "
+                "from them learns not to end; raise it above the longest answer",
+                stacklevel=2,
+            )
         shown = np.asarray(tokens[: self.max_new_tokens], dtype=np.int64)
         if not self.legal[shown].all():
             illegal = int(shown[~self.legal[shown]][0])

@@ -55,12 +55,13 @@ def load_reward(spec: RewardSpec) -> Reward:
     Args:
         spec: a name in `REWARDS`; "outcome:KEY" for a number of a conversation's outcome; a
             mapping from names or Rewards to weights, which becomes their weighted sum; a
-            function ``f(text, example) -> float``; or a Reward, which is returned as it is.
+            function ``f(text, example) -> float``; "package.module:NAME" for a function, a Reward
+            or its class there; or a Reward, which is returned as it is.
 
     Raises:
-        ValueError: an unknown name, or a mapping that is empty, repeats a name or holds a
-            weight that is not finite.
-        TypeError: anything else.
+        ValueError: an unknown name, or one that cannot be imported; or a mapping that is empty,
+            repeats a name or holds a weight that is not finite.
+        TypeError: anything else, or such a thing found by its name.
     """
     if isinstance(spec, Reward):
         return spec
@@ -90,13 +91,24 @@ def _part(key: object) -> Reward:
 def _named(name: str) -> Reward:
     if name.startswith(OUTCOME):
         return Outcome(name.removeprefix(OUTCOME))
+    if ":" in name:
+        return _imported(name, name)
     name = ALIASES.get(name, name)
     if name not in REWARDS:
         known = sorted(REWARDS)
         close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise ValueError(f"unknown reward {name!r}{hint}; known rewards: {', '.join(known)}")
-    module, class_name = REWARDS[name].split(":")
-    reward = getattr(importlib.import_module(module), class_name)()
-    assert isinstance(reward, Reward)
-    return reward
+    return _imported(name, REWARDS[name])
+
+
+def _imported(name: str, target: str) -> Reward:
+    module, _, attribute = target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"reward {name!r} cannot be imported: {error}") from error
+    made = found() if isinstance(found, type) else found
+    if not callable(made):  # As Rewards are.
+        raise TypeError(f"reward {name!r} is {made!r}, neither a function nor a Reward")
+    return load_reward(made)

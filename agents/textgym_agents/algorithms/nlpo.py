@@ -45,7 +45,8 @@ class NLPOConfig(PPOConfig):
     mask_top_p: float = 0.9
 
     # Updates after which the masking policy becomes a copy of the policy. Lower: the mask follows
-    # the policy, at 1 closely. Higher: it holds the policy near what it was.
+    # the policy, at 1 closely, which is for evaluations: they have no mask. Higher: it holds the
+    # policy, as it acts in learning, near what it was.
     mask_interval: int = 20
 
     def __post_init__(self) -> None:

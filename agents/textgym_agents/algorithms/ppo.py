@@ -78,8 +78,8 @@ class PPOConfig:
     # faster, which keeps entropy up (DAPO takes 0.28).
     clip_range_high: float | None = None
 
-    # How far a value may move from what the batch's policy said, in the value head's unit; a value
-    # beyond it gets no gradient. Lower: slower, steadier critic. 0: no limit.
+    # How far a value may come nearer to its target from what the batch's policy said, in the value
+    # head's unit, before its gradient ends. Lower: slower, steadier critic. 0: no limit.
     value_clip_range: float = 0.0
 
     # Weight of the value head's mean squared error. Lower: values learn slower. Higher: they take
@@ -205,7 +205,7 @@ class PPO(Algorithm[PPOConfig]):
     """PPO with clipping, on complete episodes or segments of them.
 
     Maximises, by several epochs of minibatch steps on each batch, the clipped surrogate
-    ``mean_t min(ratio_t A_t, clip(ratio_t, 1 - clip_range, 1 + clip_range) A_t)`` with
+    ``mean_t min(ratio_t A_t, clip(ratio_t, 1 - clip_range, 1 + clip_range_high) A_t)`` with
     ``ratio_t = pi(a_t|s_t) / pi_old(a_t|s_t)`` and A_t from generalized advantage estimation,
     less ``value_coef`` times the value's squared error against ``A_t + V_t``, plus
     ``entropy_coef`` times the entropy (Schulman et al., Proximal Policy Optimization Algorithms,

@@ -134,6 +134,8 @@ class TRPOConfig:
             require(name, getattr(self, name), least=0)
         for name in ("line_search_shrink", "fisher_share", "gamma", "gae_lambda"):
             require(name, getattr(self, name), most=1)
+        if self.line_search_shrink == 1:
+            raise ValueError("line_search_shrink must be less than 1: each try is to be shorter")
         for name in ("cg_iterations", "line_search_steps", "num_minibatches", "episodes_per_env"):
             require(name, getattr(self, name), least=1)
         for name in ("value_epochs", "steps_per_env", "max_tokens_per_pass"):

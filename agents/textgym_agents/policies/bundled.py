@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -29,11 +30,20 @@ def _config() -> dict[str, Any]:
 def bundled_fits(envs: gym.vector.VectorEnv[Any, Any, Any]) -> bool:
     """Whether the environment has the bundled model's tokens, and contexts that it has room for.
 
-    The tokenizer is known by the checksum in ``envs.metadata["tokenizer"]``.
+    The tokenizer is known by the checksum in ``envs.metadata["tokenizer"]``. Where the room alone
+    is missing, a warning says so: random weights are a long way from where the model begins.
     """
     config = _config()
     space = envs.single_observation_space
     contexts = space["input_ids"] if isinstance(space, gym.spaces.Dict) else space
     if envs.metadata.get("tokenizer") != config.get("textgym_tokenizer", ""):
         return False
-    return (contexts.shape or (0,))[0] <= int(config["n_positions"])
+    length, room = (contexts.shape or (0,))[0], int(config["n_positions"])
+    if length > room:
+        warnings.warn(
+            f"contexts of {length} tokens are longer than the bundled model's {room}, so that a "
+            "fresh one with random weights takes its place: lower max_prompt_tokens or "
+            "max_new_tokens, or name a model",
+            stacklevel=3,
+        )
+    return length <= room

@@ -43,8 +43,8 @@ class PolicyConfig:
 
     # A language model's name or folder for transformers, whose tokenizer must be the environment's,
     # or "bundled" for the small causal_lm that comes along. None: the bundled one where the
-    # environment has its tokenizer and no size is given below, and a fresh GPT-2 elsewhere; for a
-    # seq2seq, a fresh T5.
+    # environment has its tokenizer, contexts of its 768 tokens at most, and no size is given below,
+    # and a fresh GPT-2 elsewhere; for a seq2seq, a fresh T5.
     model: str | None = None
 
     # Blocks of a fresh GPT-2, or of a fresh T5's encoder and of its decoder; None is 4. Fewer:

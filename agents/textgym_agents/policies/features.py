@@ -16,6 +16,7 @@ from torch import Tensor
 from textgym_agents.policies.base import ArrayStore, Observations
 
 _MAX_SYMBOLS = 1_024
+_MAX_ONE_HOT = 2**20
 
 _MASK = "action_mask"
 
@@ -158,6 +159,12 @@ def _encoding(space: gym.Space[Any]) -> _Encoding:
         return size, partial(_numbers, size)
     low, high = int(space.low.min()), int(space.high.max())
     count = high - low + 1
+    if count <= _MAX_SYMBOLS and size * count > _MAX_ONE_HOT:
+        raise ValueError(
+            f"an integer Box of shape {space.shape} with {count} values would be {size * count:,} "
+            f"one-hot inputs (at most {_MAX_ONE_HOT:,}): make it a float Box by a wrapper, such as "
+            "gymnasium.wrappers.TransformObservation"
+        )
     if count > _MAX_SYMBOLS:
         raise ValueError(
             f"an integer Box with {count:,} values is too wide for one-hot vectors (at most "

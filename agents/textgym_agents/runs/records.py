@@ -108,7 +108,8 @@ class NoRecord(RunRecord):
 def plain(value: Any) -> Any:
     """A configuration as JSON: dataclasses become objects, paths strings.
 
-    What JSON has no form for (a Task object, a function) becomes the name of its type.
+    What JSON has no form for becomes a name: a function or a class "module:name", by which it can
+    be found again, another object that of its type.
     """
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
@@ -120,5 +121,6 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, Path):
         return str(value)
-    kind = value if hasattr(value, "__qualname__") else type(value)
-    return f"{kind.__module__}.{kind.__qualname__}"
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}:{value.__qualname__}"
+    return f"{type(value).__module__}.{type(value).__qualname__}"

@@ -47,7 +47,7 @@ class Run:
         stack: Closes environments and logs, and restores torch's threads.
 
     Attributes:
-        iteration: Optimizer steps taken.
+        iteration: Batches learned from.
         steps: Environment steps taken.
         processes: Those that train together.
         slots: Which of all environments this process has.
