@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -131,9 +132,7 @@ def evaluate(
             f"a multiple of {best_of}"
         )
     seeds = iteration_seeds(seed, EVALUATION, envs.num_envs, best_of)
-    learning = policy.training
-    policy.eval()
-    try:
+    with evaluation_mode(policy):
         tries = collect(
             envs,
             policy,
@@ -142,8 +141,6 @@ def evaluate(
             generator=seeds.generator(policy.device),
             deterministic=deterministic,
         )
-    finally:
-        policy.train(learning)
     best: dict[int, Episode] = {}
     for episode in tries:
         known = best.setdefault(episode.group, episode)
@@ -156,6 +153,17 @@ def evaluate(
         scores={name: Estimate.of(values) for name, values in info_numbers(episodes).items()},
         episodes=episodes,
     )
+
+
+@contextmanager
+def evaluation_mode(policy: Policy) -> Iterator[None]:
+    """Have the policy in evaluation mode meanwhile."""
+    learning = policy.training
+    policy.eval()
+    try:
+        yield
+    finally:
+        policy.train(learning)
 
 
 def info_numbers(episodes: Sequence[Episode]) -> dict[str, list[float]]:

@@ -72,6 +72,7 @@ def run(
     return train(config, algorithm).metrics
 
 
+@pytest.mark.filterwarnings("ignore:demonstrations are cut")  # A few are longer.
 def test_it_trains_a_few_steps(tmp_path: Path) -> None:
     likelihood = MaximumLikelihoodConfig(learning_rate=3e-3)
     first = run(tmp_path / "one", likelihood, 1, demonstrations=True)

@@ -61,6 +61,7 @@ KWARGS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.filterwarnings("ignore:demonstrations are cut")
 @settings(deadline=None, max_examples=200)
 @given(
     env_id=st.sampled_from(["textgym/Text-v0", "textgym/Copy-v0", "textgym/Translation-v0"]),
