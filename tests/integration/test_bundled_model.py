@@ -19,6 +19,7 @@ from textgym.tokenizers import load_tokenizer
 from textgym_agents.evaluate import evaluate
 from textgym_agents.policies.bundled import bundled_folder
 from textgym_agents.policies.construction import PolicyConfig, build_policy, describe_policy
+from textgym_agents.rollout import collect
 
 SCALES = {scale.variant: scale for scale in load_scales()}
 TASKS = [(row.id, row.task) for row in TABLE if row.task in TEXT_TASKS]
@@ -46,6 +47,18 @@ def test_contexts_that_it_has_no_room_for_are_told() -> None:
     envs = gym.make_vec("textgym/Text-v0", num_envs=1, max_prompt_tokens=512, max_new_tokens=512)
     with pytest.warns(UserWarning, match=r"contexts of 1024 tokens are longer than .* 768"):
         assert describe_policy(PolicyConfig(), envs)["model"] is None
+
+
+@pytest.mark.slow
+def test_an_update_sees_what_long_conversations_were_drawn_with() -> None:
+    """More of them than 256 MiB hold, sampled cold, which magnifies rounding."""
+    envs = gym.make_vec("textgym/Dialogue-v0", num_envs=64, mask_in_info=False)
+    policy = build_policy(describe_policy(PolicyConfig(temperature=0.4), envs))
+    seeds = np.repeat(np.arange(16), 4).tolist()
+    episodes = collect(envs, policy, seeds=seeds, generator=torch.Generator().manual_seed(0))
+    drawn = np.concatenate([episode.log_probs for episode in episodes])
+    found = policy.evaluate(episodes).log_probs.detach().numpy()
+    assert np.abs(found - drawn).max() < 1e-5
 
 
 def test_its_files_are_small_and_its_tokenizer_the_environments() -> None:

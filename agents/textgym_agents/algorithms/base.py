@@ -198,8 +198,9 @@ class Algorithm(ABC, Generic[ConfigT]):
             FloatingPointError: The loss or the gradient is not finite; no step was taken.
         """
         norm = self._clipped_norm(loss)
+        share = self.rate_share(progress)
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * self.rate_share(progress)
+            group["lr"] = rate * share
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.policy.clear_cache()  # It is stale, and takes memory.
