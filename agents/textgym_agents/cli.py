@@ -14,8 +14,8 @@ import gymnasium as gym
 import tyro
 
 from textgym_agents.algorithms import ALGORITHMS, AlgorithmConfig
-from textgym_agents.algorithms.checks import require
 from textgym_agents.checkpoint import find_checkpoint, read_state
+from textgym_agents.checks import require
 from textgym_agents.distributed import is_first
 from textgym_agents.evaluate import EvaluationResult, evaluate
 from textgym_agents.policies import Episode, Sampling

@@ -84,12 +84,11 @@ class EvaluationResult:
 
     def row(self, prefix: str = "") -> dict[str, float]:
         """The main numbers by name, for a log."""
-        numbers = {
+        numbers = {name: estimate.mean for name, estimate in self.scores.items()} | {
             "return_mean": self.returns.mean,
             "return_low": self.returns.low,
             "return_high": self.returns.high,
             "length_mean": self.length.mean,
-            **{name: estimate.mean for name, estimate in self.scores.items()},
         }
         return {prefix + name: value for name, value in numbers.items()}
 
@@ -181,12 +180,19 @@ def info_numbers(episodes: Sequence[Episode]) -> dict[str, list[float]]:
 
 
 def episode_row(episodes: Sequence[Episode]) -> dict[str, float]:
-    """A batch's mean return, length and info floats, for a log."""
-    returns = [episode.total_reward for episode in episodes]
-    return {
-        "episodes": len(episodes),
-        "return_mean": float(np.mean(returns)),
-        "return_std": float(np.std(returns)),
-        "length_mean": float(np.mean([episode.num_steps for episode in episodes])),
-        **{name: float(np.mean(values)) for name, values in info_numbers(episodes).items()},
-    }
+    """A batch's mean return, length and info floats, for a log.
+
+    They are those of the episodes that came to their end: of none there is their number alone.
+    """
+    ended = [episode for episode in episodes if not episode.out_of_steps]
+    row: dict[str, float] = {"episodes": len(ended)}
+    if ended:
+        returns = [episode.total_reward for episode in ended]
+        row |= {
+            "return_mean": float(np.mean(returns)),
+            "return_std": float(np.std(returns)),
+            "length_mean": float(np.mean([episode.num_steps for episode in ended])),
+        }
+        named = {name: float(np.mean(values)) for name, values in info_numbers(ended).items()}
+        row |= named | row  # An info does not take another number's name.
+    return row

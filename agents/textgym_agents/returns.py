@@ -157,9 +157,12 @@ def normalized(advantages: Sequence[NDArray[np.float64]]) -> list[NDArray[np.flo
         advantages: One array an episode, ``[T_i]``.
 
     Returns:
-        float64 arrays of the same shapes; all zeros if all advantages are equal.
+        float64 arrays of the same shapes; all zeros if all advantages are equal. One step alone
+        has no deviation, and stays as it is.
     """
     steps = np.concatenate(list(advantages))
+    if len(steps) == 1:
+        return list(advantages)
     return [(a - steps.mean()) / (steps.std() + 1e-8) for a in advantages]
 
 

@@ -17,6 +17,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from textgym_agents.action_masks import MaskRecord, action_masks
 from textgym_agents.policies.actions import some_actions, to_environment
 from textgym_agents.policies.base import Actions, Episode, Observations, ObservationStore, Policy
 
@@ -48,8 +49,8 @@ def collect(
             truncated, and its ``final_value`` is the policy's. 0: complete episodes.
         generator: Source of randomness for the actions.
         deterministic: Take the most probable actions.
-        follow_expert: Take ``info["expert_action"]`` and do not ask the policy; the episodes'
-            ``log_probs`` and ``values`` are then 0.
+        follow_expert: Take ``info["expert_action"]``, an action as the environment takes it, and
+            do not ask the policy; the episodes' ``log_probs`` and ``values`` are then 0.
         one_per_group: Run the first slot of those with the same seed alone; the others idle.
 
     Returns:
@@ -58,7 +59,8 @@ def collect(
 
     Raises:
         ValueError: If the number of seeds is not the number of slots, the environment does not
-            reset itself, a reward is not finite, or there is no expert action to follow.
+            reset itself, a reward is not finite, or there is no expert action to follow, or one
+            of another shape than the action space's.
     """
     run = _Rollout(envs, policy, seeds, episodes_per_env, steps_per_env)
     if one_per_group:
@@ -107,7 +109,7 @@ class _Rollout:
         policy.clear_cache()  # What it had would round otherwise than what is computed now.
         self._store: ObservationStore = policy.make_store(num_envs)
         self._history = _History(num_envs)
-        self._masks = _MaskRecord(num_envs)
+        self._masks = MaskRecord(num_envs)
         self._done: list[list[Episode]] = [[] for _ in range(num_envs)]
         self.steps: int = 0
         self.observations: Observations
@@ -121,7 +123,7 @@ class _Rollout:
                 f"{envs} takes one seed for all its slots, where each is to have its own: make it "
                 'with gymnasium.make_vec(..., vectorization_mode="sync")'
             ) from error
-        self.masks = _action_masks(self.observations, self.infos)
+        self.masks = action_masks(self.observations, self.infos)
 
     def leave_out_others(self) -> None:
         """Ask nothing of slots whose seed an earlier slot has."""
@@ -144,12 +146,23 @@ class _Rollout:
                 'follow_expert needs info["expert_action"], which this environment does not '
                 "give; textgym environments do with demonstrations=True"
             )
-        none = np.asarray(expert) < 0
-        if (active & none).any():
-            slot = int(np.flatnonzero(active & none)[0])
-            raise ValueError(f"slot {slot} has no expert action at step {self.steps}")
+        space, present = self._envs.single_action_space, self.infos.get("_expert_action", active)
+        actions = idle_actions(self._envs, None)
+        for slot in np.flatnonzero(active & present):
+            own = np.asarray(expert[slot])
+            if own.shape != (space.shape or ()):
+                raise ValueError(
+                    f'info["expert_action"] in slot {slot} has shape {own.shape} at step '
+                    f"{self.steps}, but the action space is {space}"
+                )
+            actions[slot] = own.reshape(actions[slot].shape)
+        none = active & ~np.asarray(present, np.bool_)
+        if isinstance(space, gym.spaces.Discrete):  # Text environments say -1.
+            none |= active & (actions < space.start)
+        if none.any():
+            raise ValueError(f"slot {none.argmax()} has no expert action at step {self.steps}")
         zeros = np.zeros(len(active), np.float32)
-        return Actions(np.asarray(expert, np.int64), zeros, zeros)
+        return Actions(actions, zeros, zeros)
 
     def step(self, chosen: Actions, active: _BoolArray, *, bootstrap: bool) -> None:
         """Store what the policy saw and chose, step the environments, close what ended."""
@@ -162,7 +175,7 @@ class _Rollout:
         self.observations, rewards, terminated, truncated, self.infos = self._envs.step(
             to_environment(self._envs.single_action_space, actions)
         )
-        self.masks = _action_masks(self.observations, self.infos)
+        self.masks = action_masks(self.observations, self.infos)
         rewards = np.asarray(rewards, np.float64)
         if not np.isfinite(rewards[active]).all():
             slot = int(np.flatnonzero(active & ~np.isfinite(rewards))[0])
@@ -206,6 +219,7 @@ class _Rollout:
             action_masks=self._masks.finish(slot),
             terminated=bool(terminated[slot]),
             truncated=bool(truncated[slot]),
+            out_of_steps=not done[slot],
             final_value=float(final_values[slot]),
             info=slot_info(infos, slot),
         )
@@ -263,50 +277,6 @@ class _History:
         return {name: array[:length, slot].copy() for name, array in self._arrays.items()}
 
 
-class _MaskRecord:
-    """Each slot's action masks: one ``[V]`` while it stays the same, rows once it changes."""
-
-    def __init__(self, num_envs: int) -> None:
-        self._first: _BoolArray | None = None
-        self._steps = np.zeros(num_envs, np.int64)
-        self._rows: list[list[_BoolArray]] = [[] for _ in range(num_envs)]
-        self._varying = np.zeros(num_envs, np.bool_)
-        self._shared: _BoolArray | None = None
-
-    def add(self, masks: _BoolArray | None, active: _BoolArray) -> None:
-        """Record the masks ``[N, V]`` of the active slots."""
-        if masks is None and self._first is None:
-            self._steps += active
-            return
-        if masks is None or (self._first is None and self._steps.any()):
-            raise ValueError("the environment gives an action mask at some steps and not at others")
-        starting = active & (self._steps == 0)
-        if self._first is None:
-            self._first = masks.copy()
-        elif starting.any():
-            self._first[starting] = masks[starting]
-        self._varying |= active & np.any(masks != self._first, axis=1)
-        for slot in np.flatnonzero(self._varying & active):
-            rows = self._rows[slot]
-            if not rows:
-                rows.extend([self._first[slot].copy()] * int(self._steps[slot]))
-            rows.append(masks[slot].copy())
-        self._steps += active
-
-    def finish(self, slot: int) -> _BoolArray | None:
-        """The slot's masks, ``[V]`` or ``[T, V]``; episodes with equal masks share the array."""
-        rows, self._rows[slot] = self._rows[slot], []
-        self._varying[slot] = False
-        self._steps[slot] = 0
-        if self._first is None:
-            return None
-        if rows:
-            return np.stack(rows)
-        if self._shared is None or not np.array_equal(self._shared, self._first[slot]):
-            self._shared = self._first[slot].copy()
-        return self._shared
-
-
 def idle_actions(
     envs: gym.vector.VectorEnv[Any, Any, Any], masks: _BoolArray | None
 ) -> NDArray[Any]:
@@ -334,26 +304,6 @@ def _autoreset_mode(envs: gym.vector.VectorEnv[Any, Any, Any]) -> AutoresetMode:
     if mode is AutoresetMode.DISABLED:
         raise ValueError("collect needs an environment that resets itself: NEXT_STEP or SAME_STEP")
     return mode
-
-
-def _action_masks(observations: Observations, infos: dict[str, Any]) -> _BoolArray | None:
-    """Masks of all slots, bool ``[N, V]``; a slot whose info has none may do anything.
-
-    For MultiDiscrete actions Gymnasium's own masks are tuples of arrays: here one after another.
-    """
-    masks, present = infos.get("action_mask"), infos.get("_action_mask")
-    if masks is None and isinstance(observations, Mapping):
-        masks, present = observations.get("action_mask"), None
-    if masks is None:
-        return None
-    masks = np.asarray(masks)
-    if masks.dtype != object and (present is None or np.all(present)):
-        return masks.astype(np.bool_)
-    present = np.ones(len(masks), np.bool_) if present is None else np.asarray(present, np.bool_)
-    rows = [np.concatenate(mask, axis=None) for mask in masks[present]]
-    full = np.ones((len(masks), len(rows[0])), np.bool_)
-    full[present] = rows
-    return full
 
 
 def _replace_rows(observations: Any, final: Sequence[Any], rows: _BoolArray) -> Any:

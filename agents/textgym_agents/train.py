@@ -98,19 +98,20 @@ def iterate(run: Run) -> dict[str, float]:
         torch.manual_seed(seeds.policy)  # Dropout, where a model has it, draws from here.
         episodes, drawn, num_steps = gather(run)
         collected = time.perf_counter()
-        middle = (run.steps + 0.5 * num_steps) / config.total_steps
+        middle = (run.steps + 0.5 * num_steps) / max(config.total_steps, run.steps + num_steps)
         metrics: dict[str, float] = {}
         if episodes:
             metrics = run.learner.update(
-                episodes, progress=min(middle, 1.0), rng=np.random.default_rng(seeds.update)
+                episodes, progress=middle, rng=np.random.default_rng(seeds.update)
             )
     run.steps += num_steps
     ended = time.perf_counter()
+    counters = {"iteration": run.iteration, "steps": run.steps}
     return {
-        "iteration": run.iteration,
-        "steps": run.steps,
+        **counters,
         **episode_row(drawn),
         **metrics,
+        **counters,  # Whatever an environment's info says.
         "collect_seconds": collected - begun,
         "update_seconds": ended - collected,
         "steps_per_second": num_steps / (ended - begun),

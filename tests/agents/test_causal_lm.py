@@ -401,6 +401,19 @@ def test_a_saved_model_loads_and_pickled_weights_do_not(tmp_path: Path) -> None:
         load_causal_lm(tmp_path / "pickled")
 
 
+def test_weights_that_a_checkpoint_lacks_come_from_the_seed(tmp_path: Path) -> None:
+    model = small_gpt2(9, layers=1, heads=2, width=16, max_positions=8)
+    model.config.tie_word_embeddings = False
+    model.transformer.save_pretrained(tmp_path)
+    heads = []
+    for seed, state in ((3, 0), (3, 1), (4, 0)):
+        torch.manual_seed(state)
+        before = torch.get_rng_state()
+        heads.append(load_causal_lm(tmp_path, seed=seed).get_output_embeddings().weight)
+        assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
+
+
 def test_models_and_environments_that_do_not_fit_are_named() -> None:
     with pytest.raises(ValueError, match=r"29 actions.*embeds only 11"):
         CausalLMPolicy.from_env(Writing(1), small_gpt2(11, layers=1, heads=1, width=8))

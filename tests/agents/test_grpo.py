@@ -226,7 +226,7 @@ def test_training_collects_again_for_dropped_groups(tmp_path: Path) -> None:
     ("wrong", "message"),
     [
         ({"group_size": 1}, "group_size must be at least 2"),
-        ({"variant": "ppo"}, "unknown variant 'ppo'; known: grpo, dr_grpo"),
+        ({"variant": "ppo"}, 'variant must be one of "grpo", "dr_grpo", .*, got .ppo.'),
         ({"clip_range": 1.5}, "clip_range must be at most 1"),
         ({"extra_rounds": -1}, "extra_rounds must be at least 0"),
         ({"constant_length": 0.0}, "constant_length must be greater than 0"),

@@ -92,6 +92,14 @@ def test_first_minibatch_has_ratio_one(
     assert all(float((ratio - 1).abs().max()) > 1e-3 for ratio in ratios[1:])
 
 
+def test_a_minibatch_of_one_step_moves_the_policy() -> None:
+    """Its advantage has no deviation to be scaled by, and would be 0 less its mean."""
+    policy = mlp()
+    episodes = [rollout(policy)[0].some_steps(np.array([0]))]
+    PPO(policy, PPOConfig(value_coef=0.0)).gradients(episodes)
+    assert max(float(gradient.abs().max()) for gradient in grads(policy).values()) > 1e-3
+
+
 def test_gradient_equals_the_formula() -> None:
     """The clipped surrogate, the values' error and the entropy, written out by hand."""
     policy = mlp()

@@ -68,6 +68,28 @@ def test_expected_gradient_with_a_reference_has_the_divergence() -> None:
     assert_allclose(-tree.mean_estimate(learner), exact, atol=1e-6)
 
 
+def test_the_divergence_is_of_whole_episodes_whatever_the_discount() -> None:
+    policy = random_policy()
+    learner = RLOO(policy, RLOOConfig(group_size=3, kl_coef=0.3, gamma=0.5))
+    episodes = batch(Tree.of(policy))
+    kept = [episode.log_probs.copy() for episode in episodes]
+    for number, episode in enumerate(episodes):
+        episode.log_probs = episode.log_probs + np.float32(0.1 * number)
+    shifts = [0.1 * number * episode.num_steps for number, episode in enumerate(episodes)]
+    worth = [
+        sum(0.5**t * r for t, r in enumerate(episode.rewards)) - 0.3 * shift
+        for episode, shift in zip(episodes, shifts, strict=True)
+    ]
+    expected = [
+        worth[i] - np.mean([worth[j] for j in range(6) if j // 3 == i // 3 and j != i])
+        for i in range(6)
+    ]
+    advantages = learner.prepare(episodes).advantages
+    ends = np.cumsum([len(own) for own in kept])
+    assert len({len(own) for own in kept}) > 1
+    assert_allclose(advantages[ends - 1], expected, atol=1e-6)
+
+
 def test_sampled_gradient_is_that_of_the_return() -> None:
     policy = random_policy()
     tree = Tree.of(policy)

@@ -12,6 +12,7 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
+from textgym_agents.action_masks import action_masks
 from textgym_agents.policies import Actions, Episode, Evaluation, MLPPolicy, Policy
 from textgym_agents.rollout import collect, idle_actions
 
@@ -271,6 +272,73 @@ def test_the_expert_is_followed_without_the_policy(mode: AutoresetMode) -> None:
         assert not episode.log_probs.any() and episode.final_value == 0
 
 
+class Shown(gym.Env[Any, Any]):
+    """An expert shows the same action three times; of several environments the last may not."""
+
+    def __init__(self, space: gym.Space[Any], expert: Any) -> None:
+        self.observation_space = gym.spaces.Box(0, 1, (1,), np.float32)
+        self.action_space, self.expert = space, expert
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        self.taken: list[Any] = []
+        return np.zeros(1, np.float32), self._info()
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.taken.append(action)
+        return np.zeros(1, np.float32), 0.0, len(self.taken) == 3, False, self._info()
+
+    def _info(self) -> dict[str, Any]:
+        return {} if self.expert is None else {"expert_action": self.expert}
+
+
+@pytest.mark.parametrize(
+    ("space", "expert", "kept"),
+    [
+        (gym.spaces.Discrete(3, start=-1), -1, -1),
+        (gym.spaces.Box(-1, 1, (1,)), np.array([0.5]), [0.5]),
+        (gym.spaces.Box(-1, 1, (2, 2)), np.array([[-0.5, 1], [0, 0.25]]), [-0.5, 1, 0, 0.25]),
+        (gym.spaces.MultiDiscrete([3, 4], start=[0, -2]), np.array([2, -1]), [2, -1]),
+        (gym.spaces.MultiBinary(3), np.array([1, 0, 1], np.int8), [1, 0, 1]),
+    ],
+)
+def test_the_expert_is_followed_in_any_action_space(
+    space: gym.Space[Any], expert: Any, kept: Any
+) -> None:
+    envs = SyncVectorEnv([lambda: Shown(space, expert)] * 4)
+    policy = MLPPolicy.from_env(envs)
+    episodes = collect(envs, policy, seeds=range(4), follow_expert=True)
+    assert [episode.actions.tolist() for episode in episodes] == [[kept] * 3] * 4
+    for env in envs.envs:
+        np.testing.assert_array_equal(env.unwrapped.taken, [expert] * 3)
+    assert torch.isfinite(policy.evaluate(episodes).log_probs).all()
+
+
+@pytest.mark.parametrize(
+    ("shown", "message"),
+    [
+        ([np.array([2, 1]), None], "slot 1 has no expert action at step 0"),
+        ([np.array([2, 1, 0])] * 2, r"slot 0 has shape \(3,\) at step 0.* MultiDiscrete"),
+    ],
+)
+def test_an_expert_that_is_silent_or_shows_another_shape_is_named(
+    shown: list[Any], message: str
+) -> None:
+    space = gym.spaces.MultiDiscrete([3, 4])
+    envs = SyncVectorEnv([lambda expert=expert: Shown(space, expert) for expert in shown])
+    with pytest.raises(ValueError, match=message):
+        collect(envs, MLPPolicy.from_env(envs), seeds=[0, 1], follow_expert=True)
+
+
+@MODES
+def test_what_the_rollout_cut_is_told_from_what_ended(mode: AutoresetMode) -> None:
+    episodes = collect(counters(4, mode), Sum(), seeds=[3, 4, 5, 6], steps_per_env=11)
+    for episode in episodes:
+        over = episode.num_steps == episode.observations[0][0]
+        assert episode.out_of_steps == (not over)
+    assert 0 < sum(episode.out_of_steps for episode in episodes) < len(episodes)
+    assert not any(e.out_of_steps for e in collect(counters(2, mode), Sum(), seeds=[3, 4]))
+
+
 @MODES
 def test_evaluate_agrees_with_what_was_collected(mode: AutoresetMode) -> None:
     torch.manual_seed(0)
@@ -365,6 +433,43 @@ def test_masks_of_several_choices_and_slots_without_one(masked: tuple[bool, bool
         assert (mask == np.array(expected, np.bool_)).all()
     others = {tuple(a) for e in episodes if not masked[e.slot] for a in e.actions.tolist()}
     assert masked[1] or len(others) > 2
+
+
+class UnmaskedEnd(Counter):
+    """Says nothing of legal actions once it is over, when there are none."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        *rest, info = super().step(action)
+        if self.count == self.start:
+            del info["action_mask"]
+        return *rest, info  # type: ignore[return-value]
+
+
+@MODES
+def test_masks_may_be_missing_where_an_episode_is_over(mode: AutoresetMode) -> None:
+    """Also where all slots are over at once."""
+    for seeds in ([3, 4, 5], [3, 3, 3]):
+        episodes = collect(
+            SyncVectorEnv([UnmaskedEnd] * 3, autoreset_mode=mode),
+            Sum(),
+            seeds=seeds,
+            episodes_per_env=3,
+        )
+        whole = collect(counters(3, mode), Sum(), seeds=seeds, episodes_per_env=3)
+        for episode, other in zip(episodes, whole, strict=True):
+            np.testing.assert_array_equal(episode.action_masks, other.action_masks)
+
+
+def test_masks_of_actions_of_several_dimensions_are_joined() -> None:
+    """As Gymnasium's own sample takes them: nested like the space."""
+    space = gym.spaces.MultiDiscrete([[2, 3], [4, 1]])
+    rows = [[1, 0, 0, 1, 1, 1, 1, 0, 1, 1], [0, 1, 1, 0, 0, 0, 0, 1, 0, 1]]
+    nested = np.empty(2, object)
+    for slot, row in enumerate(np.array(rows, np.int8)):
+        nested[slot] = ((row[:2], row[2:5]), (row[5:9], row[9:]))
+        space.sample(mask=nested[slot])  # Gymnasium takes it.
+    masks = action_masks(np.zeros((2, 1)), {"action_mask": nested})
+    np.testing.assert_array_equal(masks, np.array(rows, np.bool_))
 
 
 def test_an_environment_of_one_seed_is_refused() -> None:

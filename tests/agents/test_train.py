@@ -25,6 +25,7 @@ from textgym_agents.algorithms import (
     AlgorithmConfig,
     GRPOConfig,
     MaximumLikelihoodConfig,
+    PPOConfig,
     Reinforce,
     ReinforceConfig,
 )
@@ -217,7 +218,12 @@ def test_selection_collects_again_and_state_is_resumed(
 def test_nothing_is_learned_from_groups_of_equal_returns(tmp_path: Path) -> None:
     """Their gradient is 0, but momentum and weight decay would still move the weights."""
     algorithm = GRPOConfig(variant="dapo", group_size=4, learning_rate=0.1, weight_decay=0.1)
-    options = {"env_id": TINY, "env_kwargs": {"reward": "constant"}, "num_envs": 8}
+    options = {
+        "env_id": TINY,
+        "env_kwargs": {"reward": "constant"},
+        "num_envs": 8,
+        "policy": PolicyConfig(),
+    }
     result = train(config(tmp_path / "run", total_steps=300, **options), algorithm)
     first, last = (
         load_file(tmp_path / "run" / "checkpoints" / name / "policy.safetensors")
@@ -239,7 +245,8 @@ def test_a_batch_that_is_filled_by_selection_has_no_more_than_asked_for(
 
     monkeypatch.setattr(GRPO, "update", watched)
     algorithm = GRPOConfig(variant="dapo", group_size=4, extra_rounds=5)
-    train(config(tmp_path / "x", env_id=TINY, num_envs=16, total_steps=600), algorithm)
+    options = {"env_id": TINY, "num_envs": 16, "policy": PolicyConfig()}
+    train(config(tmp_path / "x", total_steps=600, **options), algorithm)
     assert {sum(groups.values()) for groups in sizes} == {16}
     assert all(count == 4 for groups in sizes for count in groups.values())
 
@@ -350,6 +357,65 @@ def test_target_return_stops_the_run(tmp_path: Path) -> None:
     assert reached.iteration == 0
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "message"),
+    [
+        (MaximumLikelihoodConfig(), "mle's batches are the expert's"),
+        (PPOConfig(steps_per_env=64), "steps_per_env 64 cuts episodes"),
+    ],
+)
+def test_a_target_needs_evaluations_where_batches_do_not_show_the_policy(
+    algorithm: Any, message: str, tmp_path: Path
+) -> None:
+    options = {"env_id": TINY, "policy": PolicyConfig(kind="mlp"), "target_return": 0.9}
+    options["env_kwargs"] = {"demonstrations": True}
+    with pytest.raises(ValueError, match=f"target_return needs eval_interval: {message}"):
+        train(config(tmp_path / "run", **options), algorithm)
+    assert not (tmp_path / "run").exists()
+    options |= {"eval_interval": 1, "eval_episodes": 4, "total_steps": 50}
+    row = train(config(tmp_path / "run", **options), algorithm).metrics
+    assert row["eval_return_mean"] < 0.9
+
+
+def test_a_row_is_of_the_episodes_that_came_to_their_end(tmp_path: Path) -> None:
+    """MountainCar's, of 200 steps, do not; of CartPole's, some do."""
+    algorithm = PPOConfig(steps_per_env=40)
+    row = train(config(tmp_path / "a", env_id="MountainCar-v0", total_steps=1), algorithm).metrics
+    assert row["episodes"] == 0 and "return_mean" not in row
+    row = train(config(tmp_path / "b", total_steps=1), algorithm).metrics
+    assert row["episodes"] > 0 and row["return_mean"] == row["length_mean"] < 40
+
+
+class Namesake(gym.Env[Any, Any]):
+    """One step of reward 1; its info has numbers of the names that a run's own have."""
+
+    observation_space = gym.spaces.Box(0, 1, (1,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        names = ("iteration", "steps", "episodes", "return_mean", "length_mean", "loss", "apples")
+        return np.zeros(1, np.float32), 1.0, True, False, dict.fromkeys(names, 99.5)
+
+
+def test_an_info_does_not_take_the_place_of_a_runs_numbers(tmp_path: Path) -> None:
+    gym.register("Namesake-v0", Namesake)
+    options = {"env_id": "Namesake-v0", "total_steps": 8, "eval_interval": 2, "eval_episodes": 4}
+    row = train(config(tmp_path / "run", **options), ReinforceConfig()).metrics
+    own = [row[name] for name in ("iteration", "steps", "episodes", "return_mean", "length_mean")]
+    assert own == [2, 8, 4, 1, 1]
+    assert row["loss"] != 99.5 and row["eval_return_mean"] == 1 and row["apples"] == 99.5
+
+
+def test_a_batch_beyond_the_last_step_is_learned_from(tmp_path: Path) -> None:
+    """At the step size of its middle, though the schedule is to end within it."""
+    algorithm = ReinforceConfig(schedule="linear", learning_rate=0.01)
+    row = train(config(tmp_path / "run", total_steps=2), algorithm).metrics
+    assert row["iteration"] == 1 and row["learning_rate"] == pytest.approx(0.005)
+
+
 def test_the_limit_of_time_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 1,000 seconds, each iteration takes 300 here."""
     iterate = training.iterate
@@ -414,6 +480,18 @@ def test_resume_needs_the_same_run(tmp_path: Path) -> None:
         ({"device": "cuda:99"}, ValueError, "device 'cuda:99' cannot be used"),
         ({"device": "abacus"}, ValueError, "abacus"),
         ({"policy": PolicyConfig(temperature=0.0)}, ValueError, "temperature must be positive"),
+        ({"policy": PolicyConfig(layers=7)}, ValueError, "layers=7 is for language models"),
+        ({"policy": PolicyConfig(model="gpt2")}, ValueError, "model='gpt2' is for language models"),
+        (
+            {"env_id": TINY, "policy": PolicyConfig(model="bundled", width=512, heads=8)},
+            ValueError,
+            "model 'bundled' has sizes of its own, so heads 8, width 512 cannot",
+        ),
+        (
+            {"env_id": TINY, "policy": PolicyConfig(hidden_sizes=(8,))},
+            ValueError,
+            r"hidden_sizes=\(8,\) is for policy mlp; a fresh language model has layers, heads",
+        ),
         ({"target_return": float("nan")}, ValueError, "target_return must be finite"),
         ({"num_envs": 1}, ValueError, "batch_mean.* must be 2 or more, got 1"),
     ],
@@ -431,6 +509,8 @@ def test_wrong_configurations_are_named(
     [
         (lambda: ReinforceConfig(entropy_coef=float("inf")), "entropy_coef must be finite"),
         (lambda: ReinforceConfig(learning_rate=float("inf")), "learning_rate must be finite"),
+        (lambda: PolicyConfig(critic="own"), 'critic must be one of "shared", "separate", got'),
+        (lambda: PolicyConfig(lora_targets=("c_attn",)), "c_attn need a lora_rank above 0"),
         (lambda: PolicyConfig(layers=0), "layers must be at least 1, got 0"),
         (lambda: PolicyConfig(heads=-1), "heads must be at least 1"),
         (lambda: PolicyConfig(width=0), "width must be at least 1"),
@@ -669,7 +749,11 @@ def brevity(text: str, example: object) -> float:
 
 
 def test_arguments_that_are_no_json_are_recorded_by_name(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"env_id": TINY, "env_kwargs": {"reward": brevity}}
+    options: dict[str, Any] = {
+        "env_id": TINY,
+        "env_kwargs": {"reward": brevity},
+        "policy": PolicyConfig(),
+    }
     small_run(tmp_path / "run", total_steps=20, **options)
     saved = json.loads((tmp_path / "run/config.json").read_text())
     assert saved["env_kwargs"]["reward"].endswith("test_train:brevity")

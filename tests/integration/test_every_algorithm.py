@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import gymnasium as gym
 import numpy as np
@@ -36,7 +36,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "group_size": 2,
         "variant": "dapo",
         "ratio_level": "sequence",
-        "surrogate": "cispo",
+        "surrogate": "weighted",
         "kl_coef": 0.1,
         "schedule": "cosine",
         "episodes_per_env": 2,
@@ -125,6 +125,21 @@ def log(output: Path) -> list[dict[str, float]]:
 def no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes longer than the runs."""
     monkeypatch.setattr(records, "save_learning_curve", lambda *_: None)
+
+
+@EVERY
+def test_a_word_that_an_option_does_not_know_is_named(name: str) -> None:
+    config = ALGORITHMS[name][1]
+    options = {
+        option: get_args(part)
+        for option, hint in get_type_hints(config).items()
+        for part in (hint, *get_args(hint))
+        if get_origin(part) is Literal
+    }
+    assert options or name == "trpo"
+    for option, words in options.items():
+        with pytest.raises(ValueError, match=f'{option} must be one of "{words[0]}"'):
+            config(**{option: "wrong"})
 
 
 @EVERY

@@ -94,8 +94,9 @@ LAYERS = {
         {"cli"},
     ],
     "textgym_agents": [
-        {"returns", "losses", "policies"},
+        {"checks", "returns", "losses", "policies"},
         {"sharding", "shares"},
+        {"action_masks"},
         {"rollout", "distributed"},
         {"algorithms"},
         {"evaluate", "checkpoint", "loggers", "runs"},

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from textgym_agents.algorithms.base import Algorithm, AlgorithmConfig
-from textgym_agents.algorithms.checks import require
+from textgym_agents.checks import require
 from textgym_agents.policies import Episode, Policy
 
 _LEAST, _MOST = 1e-6, 1e3

@@ -9,11 +9,11 @@ import numpy as np
 from torch import Tensor
 
 from textgym_agents.algorithms.base import check_rewards
-from textgym_agents.algorithms.checks import require
 from textgym_agents.algorithms.entropy import check_entropy
 from textgym_agents.algorithms.epochs import Batch, EpochAlgorithm, Steps, join
 from textgym_agents.algorithms.minibatches import Split
 from textgym_agents.algorithms.schedules import Schedule
+from textgym_agents.checks import check_choices, require
 from textgym_agents.losses import entropy_bonus, negative_log_likelihood
 from textgym_agents.policies import Episode, Evaluation
 from textgym_agents.returns import best_of_groups, returns_to_go
@@ -82,6 +82,7 @@ class ExpertIterationConfig:
     max_tokens_per_pass: int = 8192
 
     def __post_init__(self) -> None:
+        check_choices(self)
         require("learning_rate", self.learning_rate, above=0)
         require("group_size", self.group_size, least=2)
         require("gamma", self.gamma, least=0, most=1)

@@ -9,12 +9,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 from torch import Tensor
 
-from textgym_agents.algorithms.checks import require
 from textgym_agents.algorithms.entropy import check_entropy
 from textgym_agents.algorithms.epochs import Batch, EpochAlgorithm, Steps, join, spread
 from textgym_agents.algorithms.minibatches import Split
 from textgym_agents.algorithms.reference import Reference
 from textgym_agents.algorithms.schedules import Schedule
+from textgym_agents.checks import check_choices, require
 from textgym_agents.losses import (
     Aggregation,
     clipped_policy_loss,
@@ -169,8 +169,7 @@ class GRPOConfig:
     max_tokens_per_pass: int = 8192
 
     def __post_init__(self) -> None:
-        if self.variant not in VARIANTS:
-            raise ValueError(f"unknown variant {self.variant!r}; known: {', '.join(VARIANTS)}")
+        check_choices(self)
         for name in ("learning_rate", "constant_length"):
             require(name, getattr(self, name), above=0)
         require("group_size", self.group_size, least=2)

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from textgym_agents.algorithms.base import Algorithm, passes
-from textgym_agents.algorithms.checks import require
 from textgym_agents.algorithms.schedules import Schedule, scheduled
+from textgym_agents.checks import check_choices, require
 from textgym_agents.losses import negative_log_likelihood
 from textgym_agents.policies import Episode, Policy
 
@@ -70,6 +70,7 @@ class MaximumLikelihoodConfig:
     max_tokens_per_pass: int = 8192
 
     def __post_init__(self) -> None:
+        check_choices(self)
         require("learning_rate", self.learning_rate, above=0)
         require("warmup", self.warmup, least=0, most=1)
         require("max_grad_norm", self.max_grad_norm, least=0)

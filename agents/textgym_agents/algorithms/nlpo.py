@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from textgym_agents.algorithms.checks import require
 from textgym_agents.algorithms.ppo import PPO, PPOConfig
+from textgym_agents.checks import require
 from textgym_agents.distributed import own_share
 from textgym_agents.policies import (
     Actions,

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textgym_agents.algorithms.base import Algorithm, check_rewards
-from textgym_agents.algorithms.checks import require
 from textgym_agents.algorithms.entropy import EntropyCoefficient, check_entropy
 from textgym_agents.algorithms.epochs import Floats, join, means
 from textgym_agents.algorithms.minibatches import Part, Split
 from textgym_agents.algorithms.reference import Reference, steered
 from textgym_agents.algorithms.schedules import Schedule
 from textgym_agents.algorithms.value_normalization import RunningScale
+from textgym_agents.checks import check_choices, require
 from textgym_agents.losses import (
     KLEstimator,
     clipped_policy_loss,
@@ -155,6 +155,7 @@ class PPOConfig:
     max_tokens_per_pass: int = 8192
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("learning_rate", "clip_range"):
             require(name, getattr(self, name), above=0)
         for name in ("gamma", "gae_lambda"):

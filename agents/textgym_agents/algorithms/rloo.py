@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from textgym_agents.algorithms.checks import require
 from textgym_agents.algorithms.entropy import check_entropy
 from textgym_agents.algorithms.epochs import Batch, EpochAlgorithm, Steps, join, spread
 from textgym_agents.algorithms.minibatches import Split
 from textgym_agents.algorithms.reference import Reference
 from textgym_agents.algorithms.schedules import Schedule
+from textgym_agents.checks import check_choices, require
 from textgym_agents.losses import (
     clipped_policy_loss,
     entropy_bonus,
@@ -98,6 +98,7 @@ class RLOOConfig:
     max_tokens_per_pass: int = 8192
 
     def __post_init__(self) -> None:
+        check_choices(self)
         require("learning_rate", self.learning_rate, above=0)
         require("group_size", self.group_size, least=2)
         require("gamma", self.gamma, least=0, most=1)
@@ -143,15 +144,16 @@ class RLOO(EpochAlgorithm[RLOOConfig]):
         """The episodes' returns, less the divergence, less the others' mean."""
         split = Split(episodes, self.config.max_tokens_per_pass, whole_episodes=True)
         old_log_probs = join([episode.log_probs for episode in episodes])
-        rewards = join([episode.rewards for episode in episodes])
+        groups = [episode.group for episode in episodes]
+        gamma = self.config.gamma
+        returns = np.array([returns_to_go(episode.rewards, gamma)[0] for episode in episodes])
         metrics = {}
         if self.reference is not None:
             divergence = old_log_probs - self.reference.log_probs(split)
-            rewards = rewards - self.config.kl_coef * divergence
+            starts = np.cumsum([0] + [episode.num_steps for episode in episodes[:-1]])
+            returns = returns - self.config.kl_coef * np.add.reduceat(divergence, starts)
             metrics["kl_reference"] = float(divergence.mean())
-        ends = np.cumsum([episode.num_steps for episode in episodes])[:-1]
-        returns = [returns_to_go(own, self.config.gamma)[0] for own in np.split(rewards, ends)]
-        advantages = returns - mean_of_others(returns, [episode.group for episode in episodes])
+        advantages = returns - mean_of_others(returns, groups)
         return Batch(
             split=split,
             old_log_probs=old_log_probs,

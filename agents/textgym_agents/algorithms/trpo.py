@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textgym_agents.algorithms.base import Algorithm, check_rewards
-from textgym_agents.algorithms.checks import require
 from textgym_agents.algorithms.entropy import EntropyCoefficient, check_entropy
 from textgym_agents.algorithms.minibatches import Split
 from textgym_agents.algorithms.trust_region import (
@@ -24,6 +23,7 @@ from textgym_agents.algorithms.trust_region import (
     frozen,
 )
 from textgym_agents.algorithms.value_normalization import Floats, RunningScale
+from textgym_agents.checks import require
 from textgym_agents.distributed import own_share, sum_gradients, sum_shares
 from textgym_agents.losses import value_loss
 from textgym_agents.policies import Episode, Policy

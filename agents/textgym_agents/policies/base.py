@@ -63,6 +63,8 @@ class Episode:
             an action has several.
         terminated: The last step reached a terminal state.
         truncated: The episode was cut (a time limit) in a state that is not terminal.
+        out_of_steps: It was the rollout that cut it, since the slot had its steps, so that the
+            sum of the rewards is not an episode's return.
         final_value: The policy's value of the observation after the last step if the episode
             was truncated and not terminated, else 0. Returns bootstrap from it.
         info: The environment's info of the last step, this slot's part.
@@ -81,6 +83,7 @@ class Episode:
     action_masks: NDArray[np.bool_] | None = None
     terminated: bool = True
     truncated: bool = False
+    out_of_steps: bool = False
     final_value: float = 0.0
     info: dict[str, Any] = field(default_factory=dict)
     greedy_return: float | None = None

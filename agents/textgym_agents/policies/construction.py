@@ -16,6 +16,7 @@ import gymnasium as gym
 import torch
 import tyro
 
+from textgym_agents.checks import check_choices
 from textgym_agents.policies import MLPPolicy, Policy, Sampling
 from textgym_agents.policies.bundled import BUNDLED, bundled_fits, bundled_folder
 from textgym_agents.policies.spaces import describe_space, space_from
@@ -103,6 +104,7 @@ class PolicyConfig:
     gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
+        check_choices(self)
         sizes = {name: getattr(self, name) for name in FRESH_SIZES}
         sizes |= {f"hidden_sizes[{i}]": size for i, size in enumerate(self.hidden_sizes)}
         for name, size in sizes.items():
@@ -112,6 +114,11 @@ class PolicyConfig:
             raise ValueError(f"lora_rank must be at least 0 (0: no adapter), got {self.lora_rank}")
         if not (self.lora_alpha > 0 and math.isfinite(self.lora_alpha)):
             raise ValueError(f"lora_alpha must be above 0 and finite, got {self.lora_alpha}")
+        if self.lora_targets and not self.lora_rank:
+            raise ValueError(
+                f"lora_targets {', '.join(self.lora_targets)} need a lora_rank above 0: without "
+                "it there is no adapter"
+            )
 
     def sampling(self) -> Sampling:
         """The sampling part, checked."""
@@ -152,6 +159,7 @@ def describe_policy(
         described["pad_id"] = int(envs.metadata["pad_id"])
         described["tokenizer"] = envs.metadata.get("tokenizer")
         sizes = {name: getattr(config, name) for name in FRESH_SIZES}
+        _refuse_sizes(config, sizes)
         fresh = any(size is not None for size in sizes.values())
         described["model"] = config.model
         if kind == "causal_lm" and config.model is None and not fresh and bundled_fits(envs):
@@ -195,12 +203,32 @@ def refuse_parts(config: PolicyConfig) -> None:
     Raises:
         ValueError: It is; names the field.
     """
-    for name in ("critic", "lora_rank", "precision", "gradient_checkpointing"):
+    parts = ("critic", "lora_rank", "precision", "gradient_checkpointing")
+    for name in ("model", *FRESH_SIZES, *parts):
         asked, usual = getattr(config, name), getattr(PolicyConfig, name)
         if asked != usual:
             raise ValueError(
                 f"{name}={asked!r} is for language models; leave it at {usual!r} for policy mlp"
             )
+
+
+def _refuse_sizes(config: PolicyConfig, sizes: Mapping[str, int | None]) -> None:
+    """Check that a language model is not asked for sizes that it will not have.
+
+    Raises:
+        ValueError: It is; names them.
+    """
+    if config.hidden_sizes != PolicyConfig.hidden_sizes:
+        raise ValueError(
+            f"hidden_sizes={config.hidden_sizes} is for policy mlp; a fresh language model has "
+            + ", ".join(FRESH_SIZES)
+        )
+    given = [f"{name} {size}" for name, size in sizes.items() if size is not None]
+    if given and config.model is not None:
+        raise ValueError(
+            f"model {config.model!r} has sizes of its own, so {', '.join(given)} cannot be asked "
+            "for: leave them out, or the model, for a fresh one of these sizes"
+        )
 
 
 def with_sampling(description: Mapping[str, Any], sampling: Sampling) -> dict[str, Any]:
@@ -285,7 +313,8 @@ def build_language_model(description: Mapping[str, Any], folder: Path | None = N
     encoder = description["kind"] == "seq2seq"
     if source is not None:
         load = models.load_seq2seq_lm if encoder else models.load_causal_lm
-        model = load(bundled_folder() if source == BUNDLED else source)
+        name = bundled_folder() if source == BUNDLED else source
+        model = load(name, seed=description["seed"])
         return assemble(model, description, sampling=described_sampling(description))
     sizes = {name: description[name] for name in FRESH_SIZES}
     num_actions, seed = int(description["action_space"]["n"]), description["seed"]

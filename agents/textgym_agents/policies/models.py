@@ -104,18 +104,20 @@ def small_t5(
         return T5ForConditionalGeneration(config)
 
 
-def load_causal_lm(name_or_path: str | PathLike[str]) -> PreTrainedModel:
+def load_causal_lm(name_or_path: str | PathLike[str], *, seed: int = 0) -> PreTrainedModel:
     """A pretrained decoder, from safetensors files alone and without remote code.
 
     Args:
         name_or_path: A Hugging Face model name, or a folder written by ``save_pretrained``.
+        seed: Of weights that the files lack, such as a head's, which transformers warns of.
 
     Returns:
         The model, on the CPU, with the attention implementation that takes prepared masks. Its
         weights are float32 whatever the files hold: in bfloat16 most of Adam's steps would round
         to nothing.
     """
-    with quiet():
+    with quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             name_or_path,
             dtype=torch.float32,
@@ -126,11 +128,12 @@ def load_causal_lm(name_or_path: str | PathLike[str]) -> PreTrainedModel:
     return _aligned(model)
 
 
-def load_seq2seq_lm(name_or_path: str | PathLike[str]) -> PreTrainedModel:
+def load_seq2seq_lm(name_or_path: str | PathLike[str], *, seed: int = 0) -> PreTrainedModel:
     """A pretrained encoder-decoder, from safetensors files alone and without remote code.
 
     Args:
         name_or_path: A Hugging Face model name, or a folder written by ``save_pretrained``.
+        seed: See `load_causal_lm`.
 
     Returns:
         The model, on the CPU, in float32; see `load_causal_lm`.
@@ -144,7 +147,8 @@ def load_seq2seq_lm(name_or_path: str | PathLike[str]) -> PreTrainedModel:
             f"{name_or_path} is a {config.model_type} model, which has no encoder; use policy "
             "causal_lm for it, or name an encoder-decoder such as T5, BART or Marian"
         )
-    with quiet():
+    with quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
         model: PreTrainedModel = AutoModelForSeq2SeqLM.from_pretrained(
             name_or_path,
             config=config,

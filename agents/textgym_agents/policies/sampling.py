@@ -284,7 +284,8 @@ def categorical_kl(log_probs: Tensor, other_log_probs: Tensor) -> Tensor:
         other_log_probs: float ``[M, V]``, those of q.
 
     Returns:
-        float ``[M]`` in nats, twice differentiable; infinite where q excludes what p has.
+        float ``[M]`` in nats, twice differentiable; infinite where q excludes what p has, and not
+        a number where that has a probability that rounds to 0.
     """
     never = torch.isneginf(log_probs)
     difference = log_probs.masked_fill(never, 0.0) - other_log_probs.masked_fill(never, 0.0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from textgym_agents.algorithms.checks import require
+from textgym_agents.checks import require
 from textgym_agents.policies.construction import PolicyConfig
 
 
@@ -37,7 +37,9 @@ class TrainConfig:
     # Everything random in the run follows from it; 0 or more.
     seed: int = 0
 
-    # Stop once the mean return (of evaluations, where eval_interval is on) reaches this.
+    # Stop once the mean return (of evaluations, where eval_interval is on) reaches this. Needs
+    # evaluations where batches do not show the policy's own whole episodes: with mle, and with
+    # steps_per_env.
     target_return: float | None = None
 
     # Stop after the iteration in which so many seconds are over, counted anew in a resumed run;

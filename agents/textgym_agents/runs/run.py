@@ -70,6 +70,8 @@ class Run:
         learner_class.check_batch_size(algorithm, config.num_envs * algorithm.episodes_per_env)
         if learner_class.follows_expert:
             _require_plain_sampling(config.policy, self.name)
+        if config.target_return is not None and not config.eval_interval:
+            _require_own_episodes(algorithm, learner_class, self.name)
         self.processes = join_processes(config.device, config.shard_optimizer, config.shard_weights)
         self.processes.check_shardable(self.name, learner_class.shardable)
         check_device(self.processes.device)
@@ -219,6 +221,21 @@ def _require_plain_sampling(policy: PolicyConfig, name: str) -> None:
             f"{name} fits the model's own distribution: leave temperature and top_p at 1 and "
             f"top_k, min_p and epsilon at 0 (got {policy.sampling()}), and sample otherwise when "
             "evaluating"
+        )
+
+
+def _require_own_episodes(
+    algorithm: AlgorithmConfig, learner: type[Algorithm[Any]], name: str
+) -> None:
+    what = ""
+    if learner.follows_expert:
+        what = f"{name}'s batches are the expert's"
+    elif algorithm.steps_per_env:
+        what = f"steps_per_env {algorithm.steps_per_env} cuts episodes before they are over"
+    if what:
+        raise ValueError(
+            f"target_return needs eval_interval: {what}, so that their mean return is not the "
+            "policy's"
         )
 
 

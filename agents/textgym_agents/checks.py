@@ -1,8 +1,9 @@
-"""Range checks for configuration fields."""
+"""Checks of configuration fields."""
 
 from __future__ import annotations
 
 import math
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 
 def require(
@@ -33,3 +34,24 @@ def require(
         raise ValueError(f"{name} must be at least {least}, got {value}")
     if most is not None and not value <= most:
         raise ValueError(f"{name} must be at most {most}, got {value}")
+
+
+def check_choices(config: Any) -> None:
+    """Check each field of a configuration that is to be one of several words.
+
+    Which they are is in the field's type: a ``Literal``, or that and None.
+
+    Args:
+        config: A dataclass.
+
+    Raises:
+        ValueError: Names the field, its value and the words.
+    """
+    for name, hint in get_type_hints(type(config)).items():
+        literals = [part for part in (hint, *get_args(hint)) if get_origin(part) is Literal]
+        if not literals:
+            continue
+        words, value = get_args(literals[0]), getattr(config, name)
+        if value not in words and not (value is None and type(None) in get_args(hint)):
+            known = ", ".join(f'"{word}"' for word in words)
+            raise ValueError(f"{name} must be one of {known}, got {value!r}")
