@@ -28,6 +28,8 @@ ERRORS = (ValueError, TypeError, OSError, ImportError, GymnasiumError, RewardErr
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0, 2 for bad input, 130 for Ctrl-C."""
     arguments = _parser().parse_args(argv)
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # for "module:name"; python -m has it there, too
     try:
         arguments.run(arguments)
         sys.stdout.flush()

@@ -30,7 +30,7 @@ class Row:
 
 
 TABLE = (
-    Row("textgym/Text-v0", "pairs", "bleu", 64, 64, "answer the prompts of a file of pairs"),
+    Row("textgym/Text-v0", "pairs", "bleu", None, None, "answer the prompts of a file of pairs"),
     Row(
         "textgym/Translation-v0",
         "translation",

@@ -21,7 +21,13 @@ from typing import Any
 import torch
 
 from textgym_agents.policies import Policy
-from textgym_agents.policies.weights import load_policy, read_tensors, save_policy, write_tensors
+from textgym_agents.policies.weights import (
+    MODEL,
+    load_policy,
+    read_tensors,
+    save_policy,
+    write_tensors,
+)
 from textgym_agents.runs.atomic import remove, replacing, write_json, write_text
 
 FORMAT = 1
@@ -58,6 +64,7 @@ def save_checkpoint(
     state: RunState,
     keep: int = 3,
     algorithm: Mapping[str, torch.Tensor] | None = None,
+    tokenizer: Any = None,
 ) -> Path:
     """Write a checkpoint, make it the latest, and remove old ones and what a killed run left.
 
@@ -70,6 +77,8 @@ def save_checkpoint(
         state: Where the run is.
         keep: How many checkpoints stay, this one included; 1 or more.
         algorithm: The algorithm's state.
+        tokenizer: Has ``save_pretrained``, and goes with a language model's weights, so that
+            transformers finds both in one folder; None: there is none.
 
     Returns:
         The checkpoint's folder.
@@ -83,6 +92,8 @@ def save_checkpoint(
     with replacing(target) as temporary:
         temporary.mkdir()
         save_policy(policy, temporary)
+        if tokenizer is not None and (temporary / MODEL).is_dir():
+            tokenizer.save_pretrained(temporary / MODEL)
         tensors, groups = _flatten(optimizer)
         write_tensors(tensors, temporary / "optimizer.safetensors")
         if algorithm:
@@ -104,7 +115,7 @@ def checkpoint_folder(folder: Path, iteration: int) -> Path:
     return folder / f"{_PREFIX}{iteration:08d}"
 
 
-def find_checkpoint(path: Path) -> Path:
+def find_checkpoint(path: str | Path) -> Path:
     """The checkpoint folder that a path means.
 
     Args:
@@ -113,6 +124,7 @@ def find_checkpoint(path: Path) -> Path:
     Raises:
         FileNotFoundError: There is none; says what was looked for.
     """
+    path = Path(path)
     if (path / "state.json").is_file():
         return path
     for folder in (path, path / CHECKPOINTS):
@@ -146,7 +158,7 @@ def read_state(checkpoint: Path) -> RunState:
     return RunState(**{name: raw[name] for name in RunState.__dataclass_fields__})
 
 
-def load_checkpoint_policy(checkpoint: Path, device: str = "cpu") -> Policy:
+def load_checkpoint_policy(checkpoint: str | Path, device: str = "cpu") -> Policy:
     """Build a checkpoint's policy from the folder alone.
 
     Args:

@@ -159,7 +159,8 @@ class EvaluateCommand(CheckpointCommand):
         if self.output is not None:
             refuse_folder(self.output)
         result = self.run(self.num_episodes, self.best_of)
-        estimates = {"return": result.returns, "length": result.length, **result.scores}
+        own = {"return": result.returns, "episode_length": result.length}
+        estimates = own | result.scores | own  # A score does not take the place of another number.
         for name, estimate in estimates.items():
             print(
                 f"{name}: {estimate.mean:.4f}  95% [{estimate.low:.4f}, {estimate.high:.4f}]  "
@@ -216,6 +217,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         registry=_json_registry(),
         config=(tyro.conf.OmitSubcommandPrefixes,),
     )
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # For "module:name"; python -m has it there, too.
     try:
         status: int = command()
     except USER_ERRORS as error:

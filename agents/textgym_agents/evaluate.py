@@ -16,6 +16,9 @@ from textgym_agents.policies import Episode, Policy
 from textgym_agents.rollout import collect
 from textgym_agents.runs.seeding import EVALUATION, iteration_seeds
 
+_MANY = 2**31
+"""Of so many examples, as there are where they are generated, hardly any is drawn twice."""
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -106,7 +109,8 @@ def evaluate(
 
     Each slot runs the same number of episodes and those beyond ``num_episodes`` are dropped by
     their place, so that the choice does not depend on how they went. The same arguments give the
-    same episodes.
+    same episodes. Of a file's rows, all are shown before one comes again; the most probable answers
+    are not repeated. An interval over more episodes than rows says nothing of other rows.
 
     Args:
         envs: A vector environment; it is reset.
@@ -131,27 +135,48 @@ def evaluate(
             f"a multiple of {best_of}"
         )
     seeds = iteration_seeds(seed, EVALUATION, envs.num_envs, best_of)
+    if deterministic:
+        num_episodes = min(num_episodes, envs.metadata.get("num_examples", _MANY))
+    per_env = math.ceil(num_episodes * best_of / envs.num_envs)
     with evaluation_mode(policy):
         tries = collect(
             envs,
             policy,
             seeds=seeds.slots,
-            episodes_per_env=math.ceil(num_episodes * best_of / envs.num_envs),
+            episodes_per_env=per_env,
             generator=seeds.generator(policy.device),
             deterministic=deterministic,
+            options=_examples(envs, seed, best_of, per_env),
         )
-    best: dict[int, Episode] = {}
-    for episode in tries:
-        known = best.setdefault(episode.group, episode)
-        if episode.total_reward > known.total_reward:
-            best[episode.group] = episode
-    episodes = list(best.values())[:num_episodes]
+    episodes = _best(tries)[:num_episodes]
     return EvaluationResult(
         returns=Estimate.of([episode.total_reward for episode in episodes]),
         length=Estimate.of([episode.num_steps for episode in episodes]),
         scores={name: Estimate.of(values) for name, values in info_numbers(episodes).items()},
         episodes=episodes,
     )
+
+
+def _examples(
+    envs: gym.vector.VectorEnv[Any, Any, Any], seed: int, best_of: int, per_env: int
+) -> dict[str, Any] | None:
+    """Options of a reset that shows all examples in turn, where there are few; else None."""
+    count = envs.metadata.get("num_examples", _MANY)
+    if count >= _MANY:
+        return None
+    order = np.random.default_rng([seed, EVALUATION]).permutation(count)
+    places = np.arange(envs.num_envs // best_of * per_env).reshape(-1, per_env)
+    return {"example": order[places % count].repeat(best_of, axis=0).tolist()}
+
+
+def _best(tries: Sequence[Episode]) -> list[Episode]:
+    """Of each group's tries the first of those with the highest return."""
+    best: dict[int, Episode] = {}
+    for episode in tries:
+        known = best.setdefault(episode.group, episode)
+        if episode.total_reward > known.total_reward:
+            best[episode.group] = episode
+    return list(best.values())
 
 
 @contextmanager

@@ -56,7 +56,7 @@ class JsonLinesLogger(Logger):
 
     def log(self, row: Row) -> None:
         """Append a line."""
-        self._file.write(json.dumps(dict(row)) + "\n")
+        self._file.write(json.dumps(dict(row), default=float) + "\n")  # NumPy's, too.
         self._file.flush()
 
     def close(self) -> None:

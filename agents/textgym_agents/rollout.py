@@ -35,6 +35,7 @@ def collect(
     deterministic: bool = False,
     follow_expert: bool = False,
     one_per_group: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> list[Episode]:
     """Run every slot for a fixed number of complete episodes, or of steps.
 
@@ -52,6 +53,7 @@ def collect(
         follow_expert: Take ``info["expert_action"]``, an action as the environment takes it, and
             do not ask the policy; the episodes' ``log_probs`` and ``values`` are then 0.
         one_per_group: Run the first slot of those with the same seed alone; the others idle.
+        options: What the environments are reset with, besides the seeds.
 
     Returns:
         Episodes ordered by slot, then by time: complete ones, ``episodes_per_env`` of each slot
@@ -62,7 +64,8 @@ def collect(
             reset itself, a reward is not finite, or there is no expert action to follow, or one
             of another shape than the action space's.
     """
-    run = _Rollout(envs, policy, seeds, episodes_per_env, steps_per_env)
+    begin = None if options is None else dict(options)
+    run = _Rollout(envs, policy, seeds, episodes_per_env, steps_per_env, begin)
     if one_per_group:
         run.leave_out_others()
     while run.remaining.any():
@@ -91,6 +94,7 @@ class _Rollout:
         seeds: Sequence[int],
         episodes_per_env: int,
         steps_per_env: int = 0,
+        options: dict[str, Any] | None = None,
     ) -> None:
         num_envs = envs.num_envs
         if len(seeds) != num_envs:
@@ -115,7 +119,7 @@ class _Rollout:
         self.observations: Observations
         slot_seeds: Any = [int(seed) for seed in seeds]  # the base class's hint knows int alone
         try:
-            self.observations, self.infos = envs.reset(seed=slot_seeds)
+            self.observations, self.infos = envs.reset(seed=slot_seeds, options=options)
         except gym.error.Error as error:
             if "Seed must be" not in str(error):
                 raise

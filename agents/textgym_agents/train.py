@@ -71,9 +71,12 @@ def train(config: TrainConfig, algorithm: AlgorithmConfig) -> TrainResult:
         if run.iteration == 0 and config.eval_interval and not row:
             row = {"iteration": 0, "steps": 0, **held_out(run)}
             run.record.log(row)
-        while run.steps < config.total_steps and not reached(run, row):
+        late = False
+        while run.steps < config.total_steps and not (late or reached(config, row)):
             row = iterate(run)
-            if config.eval_interval and run.iteration % config.eval_interval == 0:
+            late = run.processes.any(too_late(run))
+            last = late or run.steps >= config.total_steps
+            if config.eval_interval and (last or run.iteration % config.eval_interval == 0):
                 row |= held_out(run)
             run.record.log(row)
             if run.processes.any(interruption.requested):
@@ -198,12 +201,14 @@ def held_out(run: Run) -> dict[str, float]:
     return run.processes.from_first(row)
 
 
-def reached(run: Run, row: dict[str, float]) -> bool:
-    """Whether the row reaches the target return, or any process the limit of time."""
-    config = run.config
+def reached(config: TrainConfig, row: dict[str, float]) -> bool:
+    """Whether the row reaches the target return."""
     measured = row.get("eval_return_mean" if config.eval_interval else "return_mean")
-    target, limit = config.target_return, config.max_seconds
-    late = limit is not None and time.perf_counter() - run.started >= limit
-    if run.processes.any(late):
-        return True
+    target = config.target_return
     return target is not None and measured is not None and measured >= target
+
+
+def too_late(run: Run) -> bool:
+    """Whether the limit of time is over."""
+    limit = run.config.max_seconds
+    return limit is not None and time.perf_counter() - run.started >= limit

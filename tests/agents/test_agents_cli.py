@@ -125,6 +125,30 @@ def test_resume_from_the_command_line(tmp_path: Path) -> None:
     assert 30 <= first.steps < 60 <= second.steps
 
 
+AS_A_SCRIPT = """
+import sys
+sys.path.remove("")  # Which a console script does not have.
+from textgym_agents.cli import main
+train, evaluate = (text.split(" ") for text in sys.argv[1:])
+sys.exit(main(train) or main(evaluate))
+"""
+
+
+def test_modules_of_the_present_folder_and_ids_as_they_are_listed(tmp_path: Path) -> None:
+    """And a score named like another number of an evaluation."""
+    (tmp_path / "mine.py").write_text("def length(text, example):\n    return 2.0 ** -len(text)\n")
+    kwargs = '{"reward":{"mine:length":1.0,"non_repetition":0.5}}'
+    tiny = ["--env-id", "textgym/Tiny-v0", "--env-kwargs", kwargs, *SMALL_LM, *QUIET]
+    learn = ["train", "reinforce", *tiny, "--total-steps", "20", "--output", "run"]
+    measure = ["evaluate", "run", "--num-episodes", "8", "--output", "numbers.json"]
+    command = [sys.executable, "-c", AS_A_SCRIPT, " ".join(learn), " ".join(measure)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    assert numbers["episode_length"]["mean"] >= 1 > numbers["length"]["mean"] > 0
+    assert "episode_length: " in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -14,13 +14,14 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
-from transformers import PreTrainedModel
+from transformers import BloomConfig, BloomForCausalLM, PreTrainedModel
 
 from tests.agents import texts
 from textgym.tokenizers import SymbolTokenizer
 from textgym_agents.algorithms import Reinforce, ReinforceConfig
 from textgym_agents.policies import Contexts, Episode, Sampling, head, packing
 from textgym_agents.policies.causal_lm import CausalLMPolicy
+from textgym_agents.policies.construction import PolicyConfig, describe_policy
 from textgym_agents.policies.contexts import ContextStore, read_contexts
 from textgym_agents.policies.language_model import LanguageModelPolicy
 from textgym_agents.policies.models import load_causal_lm, small_gpt2
@@ -399,6 +400,40 @@ def test_a_saved_model_loads_and_pickled_weights_do_not(tmp_path: Path) -> None:
     torch.save(model.state_dict(), tmp_path / "pickled" / "pytorch_model.bin")
     with pytest.raises(OSError, match="safetensors"):
         load_causal_lm(tmp_path / "pickled")
+
+
+def test_an_encoder_decoder_is_not_taken_for_a_decoder(tmp_path: Path) -> None:
+    texts.bart().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="is a bart model, an encoder-decoder; use policy seq2seq"):
+        load_causal_lm(tmp_path)
+    envs = gym.make_vec("textgym:textgym/Tiny-v0", num_envs=1)
+    for model, kind in ((str(tmp_path), "seq2seq"), ("bundled", "causal_lm"), (None, "causal_lm")):
+        assert describe_policy(PolicyConfig(model=model), envs)["kind"] == kind
+    with pytest.raises(OSError, match=r"the model \S*/no such model cannot be loaded"):
+        describe_policy(PolicyConfig(model=f"{tmp_path}/no such model"), envs)
+
+
+def test_a_model_without_fused_attention_acts_as_it_evaluates(tmp_path: Path) -> None:
+    """Bloom's has none; its positions are biases on the attention."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "n_layer": 2, "n_head": 2}
+    ids = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    BloomForCausalLM(BloomConfig(vocab_size=VOCAB, **sizes, **ids)).save_pretrained(tmp_path)
+    envs = Writing(3)
+    policy = sharpened(CausalLMPolicy.from_env(envs, load_causal_lm(tmp_path)))
+    episodes = collect(envs, policy, seeds=[1, 2, 3], generator=torch.Generator().manual_seed(0))
+    found = policy.evaluate(episodes).log_probs.detach()
+    for episode, own in zip(
+        episodes, found.split([episode.num_steps for episode in episodes]), strict=True
+    ):
+        np.testing.assert_allclose(own, episode.log_probs, atol=1e-5)
+        contexts = episode.observations
+        assert isinstance(contexts, Contexts)
+        model: Any = policy.model
+        logits = model(torch.tensor(contexts.tokens)[None]).logits[0, contexts.lengths - 1]
+        logits = logits.masked_fill(torch.tensor(~episode.action_masks), -torch.inf)
+        chosen = logits.log_softmax(-1)[range(episode.num_steps), episode.actions]
+        np.testing.assert_allclose(own, chosen.detach(), atol=1e-4)
 
 
 def test_weights_that_a_checkpoint_lacks_come_from_the_seed(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from textgym.tokenizers import load_tokenizer
 from textgym_agents import checkpoint as checkpoints
+from textgym_agents.algorithms import ReinforceConfig
 from textgym_agents.checkpoint import (
     RunState,
     find_checkpoint,
@@ -30,6 +32,7 @@ from textgym_agents.policies.construction import (
 from textgym_agents.policies.spaces import describe_space, space_from
 from textgym_agents.runs.atomic import write_text
 from textgym_agents.runs.environments import make_envs
+from textgym_agents.train import TrainConfig, train
 
 TINY_LM = PolicyConfig(kind="causal_lm", layers=1, heads=2, width=16)
 
@@ -104,6 +107,30 @@ def test_model_folder_is_a_hugging_face_model_with_tied_weights(
         assert torch.equal(model.state_dict()[name], tensor), name
     assert model.lm_head.weight.data_ptr() == model.transformer.wte.weight.data_ptr()
     assert set(load_file(path / "policy.safetensors")) == {"value_head.weight", "value_head.bias"}
+
+
+def test_the_tokenizer_goes_with_the_model(tmp_path: Path) -> None:
+    """So that transformers takes a run's model from one folder."""
+    from transformers import AutoTokenizer
+
+    for env_id, kind in (("textgym:textgym/Text-v0", "causal_lm"), ("CartPole-v1", "mlp")):
+        sizes = {"layers": 1, "heads": 2, "width": 16} if kind == "causal_lm" else {}
+        run = TrainConfig(
+            env_id=env_id,
+            output=tmp_path / kind,
+            num_envs=2,
+            total_steps=1,
+            policy=PolicyConfig(**sizes),
+            tensorboard=False,
+            progress=False,
+        )
+        checkpoint = train(run, ReinforceConfig()).checkpoint
+        assert (checkpoint / "model" / "tokenizer.json").is_file() == (kind == "causal_lm")
+    model = tmp_path / "causal_lm" / "checkpoints" / "iteration-00000001" / "model"
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    bundled = load_tokenizer()
+    assert tokenizer("two cats").input_ids == bundled.encode("two cats")
+    assert (tokenizer.eos_token_id, tokenizer.pad_token_id) == (bundled.eos_id, bundled.pad_id)
 
 
 def test_the_last_ones_stay_and_latest_names_the_newest(

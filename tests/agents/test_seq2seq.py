@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -12,12 +13,17 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from tokenizers.processors import TemplateProcessing
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
     MarianConfig,
     MarianMTModel,
     PreTrainedModel,
+    PreTrainedTokenizerFast,
 )
 
 from textgym_agents.policies import Contexts, Sampling, Seq2SeqPolicy, small_t5
@@ -65,6 +71,42 @@ def sharpened(policy: Seq2SeqPolicy) -> Seq2SeqPolicy:
         for parameter in policy.parameters():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
     return policy
+
+
+def test_a_pretrained_model_gets_its_prompts_as_its_tokenizer_makes_them(tmp_path: Path) -> None:
+    """What it answers is what transformers generates, to which </s> after the prompt matters."""
+    symbols = ["<pad>", "</s>", "<unk>", *"abcdefgh"]
+    backend = Tokenizer(WordLevel({symbol: i for i, symbol in enumerate(symbols)}, "<unk>"))
+    backend.pre_tokenizer = WhitespaceSplit()
+    ends = {"single": "$A </s>", "special_tokens": [("</s>", 1)]}
+    backend.post_processor = TemplateProcessing(**ends)
+    wrap: Any = PreTrainedTokenizerFast
+    names = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    tokenizer = wrap(tokenizer_object=backend, **names)
+    policy = sharpened(Seq2SeqPolicy(small_t5(11, layers=2, heads=2, width=16), 0, num_actions=11))
+    rows = [{"prompt": prompt, "reference": "a"} for prompt in ("a b c", "h g", "d d e f a")]
+    envs = gym.make_vec(
+        "textgym:textgym/Text-v0",
+        3,
+        task=rows,
+        tokenizer=tokenizer,
+        task_kwargs={"split_field": None},
+    )
+    answers = {}
+    for episode in collect(envs, policy, seeds=[0, 1, 2], episodes_per_env=4, deterministic=True):
+        answers[episode.info["prompt"]] = episode.actions.tolist()
+    model: Any = policy.model
+    differ = 0
+    for prompt, answer in answers.items():
+        for framed in (True, False):
+            ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=framed).input_ids
+            options = {"max_new_tokens": 64, "do_sample": False, "eos_token_id": 1}
+            options |= {"suppress_tokens": [0, 2, 11]}
+            said = model.generate(ids, **options)[0, 1:].tolist()
+            if framed:
+                assert said == answer
+            differ += said != answer
+    assert differ
 
 
 def own_output(

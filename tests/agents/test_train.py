@@ -44,7 +44,7 @@ from textgym_agents.loggers import (
     save_learning_curve,
 )
 from textgym_agents.policies import CausalLMPolicy, Episode, MLPPolicy
-from textgym_agents.policies.construction import PolicyConfig
+from textgym_agents.policies.construction import PolicyConfig, build_policy, describe_policy
 from textgym_agents.rollout import collect
 from textgym_agents.runs.config import TrainConfig
 from textgym_agents.runs.environments import make_envs
@@ -409,6 +409,49 @@ def test_an_info_does_not_take_the_place_of_a_runs_numbers(tmp_path: Path) -> No
     assert row["loss"] != 99.5 and row["eval_return_mean"] == 1 and row["apples"] == 99.5
 
 
+def test_paths_may_be_strings_and_numbers_numpys(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"total_steps": 20, "num_envs": 2, "seed": np.int64(3)}
+    algorithm = ReinforceConfig(learning_rate=np.float32(1e-3))  # type: ignore[arg-type]
+    given = {"env_id": "CartPole-v1", "env_kwargs": {"sutton_barto_reward": np.bool_(True)}}
+    for name, init in (("a", None), ("b", str(tmp_path / "a"))):
+        output: Any = str(tmp_path / name)
+        train(config(output, init=init, policy=PolicyConfig(), **options, **given), algorithm)
+    saved = read_state(find_checkpoint(str(tmp_path / "b")))
+    assert saved.train_config["env_kwargs"] == {"sutton_barto_reward": True}
+    assert saved.algorithm_config["learning_rate"] == pytest.approx(1e-3)
+    load_checkpoint_policy(str(tmp_path / "b"))
+
+
+def test_a_resumed_run_may_truncate_prompts_and_names_what_differs(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"env_id": TINY, "policy": PolicyConfig(kind="mlp")}
+    learner = ReinforceConfig()
+    train(config(tmp_path / "run", total_steps=10, **options), learner)
+    again = {"total_steps": 40, "resume": True, **options}
+    for wrong, message in (
+        ({"policy": PolicyConfig(kind="mlp", top_k=3)}, r"policy\.top_k = 0, asked for is 3;"),
+        ({"env_kwargs": {"gamma": 0.5}}, r"env_kwargs\.gamma = None, asked for is 0\.5;"),
+    ):
+        with pytest.raises(ValueError, match=f"the run to resume has {message}"):
+            train(config(tmp_path / "run", **{**again, **wrong}), learner)
+    cut = {"env_kwargs": {"prompt_overflow": "truncate"}}
+    assert train(config(tmp_path / "run", **again, **cut), learner).steps >= 40
+
+
+def test_the_last_evaluation_is_in_the_log(tmp_path: Path) -> None:
+    """Also where the limit of time ends the run, which is not before its first iteration."""
+    options = {"eval_interval": 1000, "eval_episodes": 2}
+    for name, limit in (
+        ("steps", {"total_steps": 100}),
+        ("seconds", {"max_seconds": 1e-9, "total_steps": 10**6}),
+    ):
+        result = train(config(tmp_path / name, **options, **limit), ReinforceConfig())
+        rows = read_rows(tmp_path / name / "log.jsonl")
+        assert result.iteration >= 1 and len(rows) == result.iteration + 1
+        evaluated = [row["iteration"] for row in rows if "eval_return_mean" in row]
+        assert evaluated == [0, result.iteration]
+        assert rows[-1]["eval_return_mean"] == result.metrics["eval_return_mean"]
+
+
 def test_a_batch_beyond_the_last_step_is_learned_from(tmp_path: Path) -> None:
     """At the step size of its middle, though the schedule is to end within it."""
     algorithm = ReinforceConfig(schedule="linear", learning_rate=0.01)
@@ -640,8 +683,26 @@ def test_evaluation_is_reproducible_and_keeps_the_policy() -> None:
     assert all(torch.equal(p, b) for p, b in zip(policy.parameters(), before, strict=True))
 
 
+@pytest.mark.parametrize("best_of", [1, 2])
+def test_a_file_is_evaluated_row_by_row(best_of: int) -> None:
+    rows = [{"prompt": f"p {i}", "reference": f"r {i}", "split": "test"} for i in range(30)]
+    options: dict[str, Any] = {"task": rows, "split": "test", "max_new_tokens": 3}
+    envs = make_envs("textgym:textgym/Text-v0", 8, options)
+    description = describe_policy(PolicyConfig(layers=1, heads=2, width=16), envs)
+    policy = build_policy(description)
+
+    def times(number: int, **kwargs: Any) -> Counter[int]:
+        result = evaluate(envs, policy, num_episodes=number, best_of=best_of, **kwargs)
+        return Counter(episode.info["example"] for episode in result.episodes)
+
+    assert set(times(13).values()) == {1} and len(times(13)) == 13
+    assert times(13) != times(13, seed=1)
+    assert times(30) == times(1000, deterministic=True) == Counter(range(30))
+    assert set(times(70).values()) == {2, 3} and len(times(70)) == 30
+
+
 def test_the_best_of_several_tries_counts() -> None:
-    envs = make_envs(TINY, 6)
+    envs = make_envs("textgym:textgym/Copy-v0", 6)
     policy = MLPPolicy.from_env(envs, hidden_sizes=(8,))
     result = evaluate(envs, policy, num_episodes=40, seed=1, best_of=3)
     seeds = iteration_seeds(1, 0, 6, 3)

@@ -117,6 +117,60 @@ def test_a_mapping_names_the_split_of_each_file(tmp_path: Path) -> None:
     assert [task.num_examples(split) for split in SPLITS] == [5, 2, 0]
 
 
+def test_all_rows_have_the_split_field_or_none() -> None:
+    without = {"prompt": "a", "reference": "b"}
+    rows = [without, {**without, "split": "test"}]
+    with pytest.raises(ValueError, match="row 1: there is the field 'split', which the first row"):
+        load_task(rows)
+    with pytest.raises(ValueError, match="row 1: there is no field 'split'; fields are prompt"):
+        load_task(rows[::-1])
+    assert len(everything(load_task(rows, split_field=None))) == 2
+    assert load_task({"test": rows}).num_examples("test") == 2
+
+
+def test_what_decided_the_splits_is_told() -> None:
+    row = {"prompt": "a", "reference": "b"}
+    home = split_of("a\n")
+    sizes = ", ".join(f"{split} {int(split == home)}" for split in SPLITS)
+    empty = next(split for split in SPLITS if split != home)
+    cases: list[tuple[Any, dict[str, Any], str]] = [
+        ([row], {}, "; a hash of the prompt decided; a field 'split' in every row would choose"),
+        ([row], {"split_field": "fold"}, "decided; a field 'fold' in every row would choose"),
+        ([row], {"split_field": None}, "decided; a split_field in every row would choose"),
+        ([{**row, "split": home}], {}, ""),
+        ({home: [row]}, {}, ""),
+    ]
+    for source, options, decided in cases:
+        task = load_task(source, **options)
+        told = task.describe_splits()
+        assert told.startswith(sizes) and told.endswith(decided)
+        assert ("hash" in told) == bool(decided)
+        with pytest.raises(IndexError, match=f"so many examples: {told}. Asked for was '{empty}'"):
+            task.example(0, empty)
+
+
+def test_a_mapping_of_other_things_than_splits_says_what_helps() -> None:
+    rows = [{"prompt": "a", "reference": "b"}]
+    for part in (rows, [], iter(rows), "rows.jsonl", Path("rows.jsonl")):
+        with pytest.raises(ValueError, match=r"'unsupervised'; .* Leave that split out of the map"):
+            load_task({"train": rows, "unsupervised": part})
+    columns: list[dict[str, Any]] = [
+        {"prompt": ["a"], "reference": ["b"]},
+        {"prompt": {0: "a"}, "reference": {0: "b"}},  # as pandas' to_dict() has it
+    ]
+    for source in columns:
+        with pytest.raises(ValueError, match=r"'prompt' is a column, not a split; .*from_dict\("):
+            load_task(source)
+
+
+def test_what_pandas_has_no_value_for_is_no_text() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"prompt": ["a", "b"], "reference": ["c", None]})
+    with pytest.raises(ValueError, match=r"row 1, field 'reference': expected text .*not 'nan' \("):
+        load_task(frame.to_dict("records"))
+    assert len(everything(load_task(frame.dropna().to_dict("records")))) == 1
+
+
 def test_datasets_objects() -> None:
     datasets = pytest.importorskip("datasets")
     dataset = datasets.Dataset.from_list(ROWS)
@@ -178,6 +232,8 @@ def test_copies_are_equal() -> None:
         ("x.jsonl", '{"prompt": "a", "references": [true]}', r"'references': .*\(bool\)"),
         ("x.jsonl", '{"prompt": "\\ud800", "references": "b"}', r"'prompt': half a surrogate"),
         ("x.jsonl", '{"prompt": "a", "references": "b", "split": "both"}', r"unknown split 'both'"),
+        ("x.jsonl", '{"prompt": NaN, "references": "b"}', r"'prompt': .*not 'nan' \(float\)"),
+        ("x.jsonl", '{"prompt": "a", "references": [Infinity]}', r"'references': .*not 'inf' \(fl"),
         ("x.jsonl", "\n", r"'x\.jsonl' has no rows"),
         ("x.json", '{"a": 1}', r"x\.json: expected a list of objects, not dict"),
         ("x.json", '[\n{"prompt": }]', r"x\.json: malformed JSON at line 2"),
@@ -185,6 +241,8 @@ def test_copies_are_equal() -> None:
         ("x.csv", "prompt,reference\na,b\n\nc\n", r"x\.csv, line 4: the number of cells"),
         ("x.csv", "prompt,reference\na,b,c\n", r"x\.csv, line 2: the number of cells"),
         ("x.csv", 'prompt,reference\na,"b\n', r"x\.csv, line 2: malformed"),
+        ("x.csv", "prompt,reference,prompt\na,b,c\n", r"x\.csv, line 1: the column 'prompt' is th"),
+        ("x.tsv", "prompt\treference\tid\tid\na\tb\t1\t2\n", r"x\.tsv, line 1: the column 'id'"),
         ("x.parquet", "PAR", r"x\.parquet: cannot be read as Parquet"),
         ("x.csv.gz", "PAR", r"x\.csv\.gz: damaged gzip"),
         ("x.txt", "a", r"unknown kind '\.txt'; known are \.jsonl"),
@@ -252,6 +310,10 @@ def test_bad_arguments() -> None:
         task.num_examples("dev")
     with pytest.raises(ValueError, match=r"malformed template '\{en'"):
         load_task(ROWS, prompt="{en")
+    with pytest.raises(ValueError, match=r"'\{id:03\}': only \{field\} .* the format :03 off \{id"):
+        load_task(ROWS, prompt="{id:03}")
+    with pytest.raises(ValueError, match=r"'\{id!r\}': only \{field\} .* conversion !r off \{id\}"):
+        load_task(ROWS, references="{id!r}")
     with pytest.raises(ValueError, match=r"dataset, row 0: there is no field ''"):
         load_task(ROWS, prompt="{}")
     with pytest.raises(ValueError, match=r"row 0: expected a mapping of fields, not str"):

@@ -13,6 +13,7 @@ from gymnasium.error import ResetNeeded
 import textgym  # noqa: F401
 from textgym.envs import RewardError
 from textgym.rewards import FunctionReward, Reward, load_reward
+from textgym.tasks import Example, ProceduralTask
 
 
 def write(env: gym.Env, text: str, *, stop: bool = True, example: int = 0) -> list[Any]:
@@ -185,6 +186,12 @@ def test_bad_rewards_are_named(reward: Any, message: str, shaping: str) -> None:
         ({"split": "dev"}, ValueError, "dev"),
         ({"task": "missing.jsonl"}, FileNotFoundError, "missing.jsonl"),
         ({"task": "no such task"}, ValueError, "no such task"),
+        ({"gamma": None}, ValueError, r"gamma must be in \(0, 1\], not None"),
+        (
+            {"task": [{"prompt": "a", "reference": "b"}], "split": "test"},
+            ValueError,
+            "no example in split 'test': it has train 1, .*a hash of the prompt decided",
+        ),
         ({"max_new_tokens": 0}, ValueError, "max_new_tokens must be a positive whole number"),
         ({"observation": "text"}, ValueError, "'box', 'dict', not 'text'"),
         ({"render_mode": "video"}, (ValueError, gym.error.Error), "video"),
@@ -207,12 +214,33 @@ def test_a_prompt_too_long_is_named_or_cut(tmp_path: Path) -> None:
     env = gym.make("textgym/Text-v0", task=str(path), max_prompt_tokens=3)
     with pytest.raises(ValueError, match=r"example 0 .* has \d+ tokens, max_prompt_tokens is 3"):
         env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"example 0 .* tokens, max_prompt_tokens is 3"):
+        gym.make_vec("textgym/Text-v0", 2, task=str(path), max_prompt_tokens=3)  # At once.
     cut = gym.make(
         "textgym/Text-v0", task=str(path), max_prompt_tokens=3, prompt_overflow="truncate"
     )
     observation, _ = cut.reset(seed=0)
     whole = cut.unwrapped.mdp.tokenizer.encode("one two three four five six\n")
     assert observation[:3].tolist() == whole[-3:]
+
+
+class Wide(ProceduralTask):
+    """Has limits of its own."""
+
+    name, levels, default_level = "wide", ("only",), "only"
+    max_prompt_tokens, max_new_tokens = 90, 7
+
+    def generate(self, rng: np.random.Generator) -> Example:
+        return Example(f"{rng.integers(10**8, 10**9)} " * 9, ("x",))
+
+
+def test_a_tasks_own_limits_hold_unless_others_are_given() -> None:
+    env = gym.make("textgym/Text-v0", task=Wide())
+    assert env.observation_space.shape == (97,)
+    env.reset(seed=0)
+    env = gym.make("textgym/Text-v0", task=Wide(), max_prompt_tokens=100, max_new_tokens=5)
+    assert env.observation_space.shape == (105,)
+    assert gym.make("textgym/Text-v0").observation_space.shape == (128,)
 
 
 def test_human_rendering_prints_tokens_and_score(capsys: pytest.CaptureFixture[str]) -> None:

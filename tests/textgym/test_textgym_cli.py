@@ -181,6 +181,80 @@ def test_score_without_references(capsys: pytest.CaptureFixture[str], rows: Path
     assert code == 0 and "n 3" in out
 
 
+REWARDS = """
+import math
+
+import numpy as np
+
+from textgym.rewards import Reward
+
+
+def needs_a_word(text, example):
+    return {"": math.nan}.get(text, 0.5)
+
+
+def looks_up(text, example):
+    return {"ein Hund läuft": 1.0, ROWS[0]["out"]: 0.0}[text]
+
+
+class OneForAll(Reward):
+    name = "one_for_all"
+
+    def __call__(self, texts, examples):
+        return np.zeros(1)
+
+
+class OneAtATime(Reward):
+    name = "one_at_a_time"
+
+    def __call__(self, texts, examples):
+        (text,) = texts
+        return np.zeros(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("reward", "message"),
+    [
+        (
+            "needs_a_word",
+            "'needs_a_word' gave 'needs_a_word' = nan for {rows}, line 4, text '': a finite number",
+        ),
+        ("looks_up", "'looks_up' raised KeyError: '' ({rows}, line 4, text '')"),
+        ("OneForAll", "gave 'one_for_all' of shape (1,) for 3 texts: one number a text is wanted"),
+        ("OneAtATime", "(3 texts at once, the first {rows}, line 1, text 'the cat sat on the mat'"),
+    ],
+)
+def test_score_names_the_row_that_a_reward_fails_at(
+    reward: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    module = f"failing_{reward}"  # each its own, since modules are loaded once
+    (tmp_path / f"{module}.py").write_text(f"ROWS = {ROWS!r}\n{REWARDS}", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("\n\n\n".join(map(json.dumps, ROWS)))  # blank lines count
+    fields = ["--hypothesis", "out", "--references", "gold"]
+    code, out, err = run(capsys, "score", str(rows), "--reward", f"{module}:{reward}", *fields)
+    assert (code, out) == (2, "")
+    assert message.format(rows=rows) in err and err.count("\n") == 1
+
+
+def test_score_names_the_line_of_a_text_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "failing_lines.py").write_text(REWARDS, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, content in {"hyp": "a\n\nb\n", "ref": "a\nx\nb\n"}.items():
+        (tmp_path / name).write_text(content)
+    files = [str(tmp_path / name) for name in ("hyp", "ref")]
+    code, _, err = run(capsys, "score", *files, "--reward", "failing_lines:needs_a_word")
+    assert code == 2 and f"nan for {files[0]}, line 2, text ''" in err
+
+
 def test_bootstrap_interval_covers_the_mean() -> None:
     rng = np.random.default_rng(1)
     covered = 0

@@ -11,12 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import tokenizers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import GPT2Config, PreTrainedTokenizerFast
 
 from textgym.tokenizers import HuggingFaceTokenizer, SymbolTokenizer, Tokenizer, load_tokenizer
 
@@ -347,6 +349,56 @@ def test_files_and_folders(tmp_path: Path) -> None:
     byte_level(["<|endoftext|>"]).save(str(path))
     os.utime(path, ns=(time_ns, time_ns))
     assert load_tokenizer(path).vocab_size != before.vocab_size
+
+
+def test_a_prompt_has_around_it_what_the_tokenizer_puts_there() -> None:
+    """As transformers' own call gives it; an answer and a reply have none of it."""
+    template = processors.TemplateProcessing(
+        single="<s> $A </s> </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
+    )
+    backend = byte_fallback()
+    backend.post_processor = template
+    wrap: Any = PreTrainedTokenizerFast
+    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    for made in (backend, wrap(tokenizer_object=backend, **names)):
+        tokenizer = load_tokenizer(made)
+        assert isinstance(tokenizer, HuggingFaceTokenizer)
+        assert tokenizer.prompt_frame == ((1,), (2, 2))
+        options = {"task": [{"prompt": "low lower", "reference": "new"}], "tokenizer": tokenizer}
+        options["demonstrations"] = True
+        length = len(tokenizer.encode("low lower\n")) + 3
+        for limit in (length, length - 2):
+            envs = gym.make_vec(
+                "textgym:textgym/Text-v0",
+                2,
+                **options,
+                max_prompt_tokens=limit,
+                prompt_overflow="truncate",
+            )
+            shown, infos = envs.reset(seed=0)
+            body = tokenizer.encode("low lower\n")[length - limit :]
+            assert shown[0, :limit].tolist() == [1, *body, 2, 2]
+            assert infos["expert_action"][0] == tokenizer.encode("new")[0]
+    framed = wrap(tokenizer_object=backend, **names)("low lower\n").input_ids
+    assert framed == [1, *tokenizer.encode("low lower\n"), 2, 2]
+    assert adapted("bundled").prompt_frame == ((), ())
+
+
+@pytest.mark.parametrize("kind", ["bundled", *HUGGING_FACE])
+def test_what_is_saved_is_what_transformers_finds(kind: str, tmp_path: Path) -> None:
+    tokenizer = adapted(kind)
+    assert isinstance(tokenizer, HuggingFaceTokenizer)
+    tokenizer.save_pretrained(tmp_path)
+    again = load_tokenizer(tmp_path)
+    assert (again.eos_id, again.vocab_size) == (tokenizer.eos_id, tokenizer.vocab_size)
+    assert again.encode("low lower") == tokenizer.encode("low lower")
+
+
+def test_a_folder_without_a_tokenizer_is_no_tokenizer(tmp_path: Path) -> None:
+    """Of a model's folder AutoTokenizer makes an empty one."""
+    GPT2Config(vocab_size=50).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"has no tokens but special ones.*save_pretrained"):
+        load_tokenizer(tmp_path)
 
 
 def test_ids_with_gaps(tmp_path: Path) -> None:

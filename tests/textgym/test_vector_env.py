@@ -128,6 +128,35 @@ def test_named_examples_one_a_slot() -> None:
     assert infos["example"].tolist() == [5, 6, 7]
 
 
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+def test_named_examples_of_a_slots_next_episodes(mode: str) -> None:
+    """They come in turn; then the slot draws as it would have."""
+    envs = gym.make_vec("textgym/Text-v0", num_envs=3, autoreset_mode=mode)
+    per_episode = 2 if mode == "NextStep" else 1
+    end = np.full(3, envs.metadata["eos_id"])
+
+    def shown(options: Any) -> list[list[int]]:
+        envs.reset(seed=5, options=options)
+        rows = []
+        for step in range(4 * per_episode):
+            infos = envs.step(end)[-1]
+            infos = infos.get("final_info", infos)
+            if step % per_episode == 0:
+                rows.append(infos["example"].tolist())
+        return np.transpose(rows).tolist()
+
+    drawn = shown(None)
+    lists = [[9, 8, 7], [6], 5]
+    assert shown({"example": lists}) == [
+        [9, 8, 7, drawn[0][3]],
+        [6, *drawn[1][1:]],
+        [5, *drawn[2][1:]],
+    ]
+    assert shown(None) == drawn
+    with pytest.raises(ValueError, match="is 1000, but split 'train'"):
+        envs.reset(options={"example": [[1], [2, 1000], [3]]})
+
+
 def test_observations_are_fresh_arrays() -> None:
     envs = gym.make_vec("textgym/Copy-v0", num_envs=2)
     first, _ = envs.reset(seed=0)

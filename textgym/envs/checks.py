@@ -69,15 +69,19 @@ def check_step_limit(steps: int | None) -> int | None:
 
 def check_examples(
     chosen: Any, slots: NDArray[np.int64], mdp: TextMDP, num_envs: int
-) -> list[int] | None:
-    """The example numbers that options name for these slots; None if they name none.
+) -> list[list[int]]:
+    """The numbers of the examples that options name for each of these slots; [] for none.
 
     Raises:
-        ValueError: For a number that is no example's, or not one number a slot.
+        ValueError: For a number that is no example's, or not one entry a slot.
     """
     if chosen is None:
-        return None
-    given = [chosen] * num_envs if np.ndim(chosen) == 0 else list(chosen)
+        return [[] for _ in slots]
+    given = [chosen] * num_envs if np.isscalar(chosen) else list(chosen)
     if len(given) != num_envs:
         raise ValueError(f'options["example"] has {len(given)} entries for num_envs={num_envs}')
-    return [mdp.check_index(given[slot]) for slot in slots.tolist()]
+    lists = (given[slot] for slot in slots.tolist())
+    return [
+        [mdp.check_index(index) for index in (each if np.iterable(each) else [each])]
+        for each in lists
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,6 +31,8 @@ TAKEN_KEYS = (
 )
 """Keys of info that no component of a reward may have; Gymnasium's own among them."""
 CACHED_PROMPTS = 4096
+CHECKED_PROMPTS = 100_000
+"""Of so many examples at most the prompts are looked through before any is shown."""
 
 Result = TypeVar("Result")
 
@@ -86,6 +89,8 @@ class TextMDP:
             the bundled tasks the plainest reference. In tasks of several turns it is the expert's
             turn either way.
 
+    A tokenizer's `prompt_frame`, if it has one, stands around each prompt.
+
     Raises:
         ValueError: for an argument out of its range or an empty split. A prompt that is too long
             raises one when it is to be shown.
@@ -113,13 +118,15 @@ class TextMDP:
         _one_of("prompt_overflow", prompt_overflow, ("error", "truncate"))
         _one_of("observation", observation, ("box", "dict"))
         _one_of("demonstrations", demonstrations, (False, True, "expert"))
-        if isinstance(gamma, str) or not 0.0 < gamma <= 1.0:
-            raise ValueError(f"gamma must be in (0, 1], not {gamma!r}")
+        self.gamma = _discount(gamma)
         self.task: Task = load_task(task, level=level, **dict(task_kwargs or {}))
         self.split = split
         self.num_examples = self.task.num_examples(split)
         if self.num_examples < 1:
-            raise ValueError(f"task {self.task.name!r} has no example in split {split!r}")
+            raise ValueError(
+                f"task {self.task.name!r} has no example in split {split!r}: it has "
+                f"{self.task.describe_splits()}"
+            )
         self.tokenizer: Tokenizer = load_tokenizer(
             self.task.tokenizer if tokenizer is None else tokenizer
         )
@@ -127,7 +134,6 @@ class TextMDP:
         for name in (self.reward.name, *getattr(self.reward, "parts", ())):
             _check_name(name)
         self.dense = shaping == "dense"
-        self.gamma = float(gamma)
         self.max_prompt_tokens = _limit("max_prompt_tokens", max_prompt_tokens, self.task)
         self.max_new_tokens = _limit("max_new_tokens", max_new_tokens, self.task)
         self.prompt_overflow = prompt_overflow
@@ -185,16 +191,29 @@ class TextMDP:
 
     def _encode_prompt(self, index: int) -> Prompt:
         example = self.task.example(index, self.split)
+        before, after = getattr(self.tokenizer, "prompt_frame", ((), ()))
         tokens = self.tokenizer.encode(example.prompt)
-        if len(tokens) > self.max_prompt_tokens:
-            if self.prompt_overflow == "error":
+        room = self.max_prompt_tokens - len(before) - len(after)
+        if len(tokens) > room:
+            if self.prompt_overflow == "error" or room < 1:
                 raise ValueError(
                     f"the prompt of example {index} ({self.task.name!r}, split {self.split!r}) "
-                    f"has {len(tokens)} tokens, max_prompt_tokens is {self.max_prompt_tokens}: "
-                    'raise it, or pass prompt_overflow="truncate"'
+                    f"has {len(before) + len(tokens) + len(after)} tokens, max_prompt_tokens is "
+                    f'{self.max_prompt_tokens}: raise it, or pass prompt_overflow="truncate"'
                 )
-            tokens = tokens[-self.max_prompt_tokens :]
-        return Prompt(index, example, np.asarray(tokens, dtype=np.int64), len(tokens))
+            tokens = tokens[-room:]
+        framed = np.array([*before, *tokens, *after], dtype=np.int64)
+        return Prompt(index, example, framed, len(framed))
+
+    def check_prompts(self) -> None:
+        """Check that all prompts fit, where there are few enough to look through.
+
+        Raises:
+            ValueError: names one that does not, unless long ones are truncated.
+        """
+        if self.prompt_overflow == "error" and self.num_examples <= CHECKED_PROMPTS:
+            for index in range(self.num_examples):
+                self._encode_prompt(index)
 
     def check_index(self, index: Any) -> int:
         """A chosen example number, or a ValueError that names the range."""
@@ -318,6 +337,12 @@ class TextMDP:
 def _one_of(name: str, value: Any, allowed: tuple[bool | str, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
+
+
+def _discount(gamma: Any) -> float:
+    if not isinstance(gamma, Real) or not 0.0 < float(gamma) <= 1.0:
+        raise ValueError(f"gamma must be in (0, 1], not {gamma!r}")
+    return float(gamma)
 
 
 def _check_name(name: str) -> None:

@@ -19,7 +19,7 @@ class PromptTable:
     """The prompts that the slots of a vector environment show, and those shown lately.
 
     Args:
-        mdp: Where the prompts come from.
+        mdp: Where the prompts come from; all of them are looked through, if they are few.
         num_envs: The number of slots.
 
     Attributes:
@@ -32,6 +32,7 @@ class PromptTable:
     """
 
     def __init__(self, mdp: TextMDP, num_envs: int) -> None:
+        mdp.check_prompts()
         most = min(MOST_ROWS, mdp.num_examples, TABLE_TOKENS // mdp.max_context)
         size = max(2 * num_envs, most)
         self._mdp = mdp

@@ -1,4 +1,4 @@
-"""Each slot's seed and episode number, from which its examples are drawn."""
+"""Each slot's seed and episode number, from which its examples are drawn, if none are chosen."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class SlotSeeds:
         self.seeds = np.zeros(num_envs, dtype=np.uint64)
         self.episodes = np.zeros(num_envs, dtype=np.uint64)
         self._keys = seed_keys(self.seeds)
+        self._chosen: list[list[int]] = [[] for _ in range(num_envs)]
 
     def assign(
         self,
@@ -63,6 +64,16 @@ class SlotSeeds:
             self.seeds[slot], self.episodes[slot] = number, 0
         self._keys = seed_keys(self.seeds)
 
-    def draws(self, slots: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """A number for the episode of each of some slots, from which its example follows."""
-        return draw_uint64(self._keys[slots], self.episodes[slots], 0)
+    def choose(self, slots: NDArray[np.int64], examples: Sequence[Sequence[int]]) -> None:
+        """Have some slots show these examples, one an episode, before they draw them again."""
+        for slot, numbers in zip(slots.tolist(), examples, strict=True):
+            self._chosen[slot] = list(reversed(numbers))
+
+    def examples(self, slots: NDArray[np.int64], count: int) -> list[int]:
+        """The example, of so many, of the episode that begins in each of some slots."""
+        numbers = draw_uint64(self._keys[slots], self.episodes[slots], 0)
+        drawn: list[int] = (numbers % np.uint64(count)).tolist()
+        if not any(self._chosen):
+            return drawn
+        pairs = zip(drawn, (self._chosen[slot] for slot in slots.tolist()), strict=True)
+        return [chosen.pop() if chosen else index for index, chosen in pairs]

@@ -61,10 +61,8 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.max_episode_steps = check_step_limit(max_episode_steps)
         self.render_mode = render_mode
-        self.metadata = {
-            **self.mdp.metadata(type(self).metadata),
-            "autoreset_mode": self.autoreset_mode,
-        }
+        own = {"autoreset_mode": self.autoreset_mode, "num_examples": self.mdp.num_examples}
+        self.metadata = self.mdp.metadata(type(self).metadata) | own
         self.single_action_space = self.mdp.action_space()
         self.single_observation_space = self.mdp.observation_space()
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -120,7 +118,8 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
 
         Args:
             seed: an int (slot i gets seed + i), a list of N ints (None: go on), or None.
-            options: "example", a number or N numbers; "reset_mask", bool [N] with some True.
+            options: "example", a number or N of them, or N lists, for the slot's next episodes;
+                "reset_mask", bool [N] with some True.
 
         Returns:
             Observations [N, ...] and infos.
@@ -131,7 +130,9 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
             super().reset(seed=None if seed is None else fold_seed(seed))
         draw = None if self._begun else lambda: int(self.np_random.integers(2**63))
         self._seeds.assign(seed, slots, draw)
-        self._begin(slots, check_examples(options.get("example"), slots, self.mdp, self.num_envs))
+        chosen = check_examples(options.get("example"), slots, self.mdp, self.num_envs)
+        self._seeds.choose(slots, chosen)
+        self._begin(slots)
         self._begun = True
         return self._observations(), self._infos(mask_of(slots, self.num_envs))
 
@@ -143,10 +144,9 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
             raise ResetNeeded("the first reset() must reset every slot")
         return slots
 
-    def _begin(self, slots: Slots, indices: list[int] | None = None) -> None:
+    def _begin(self, slots: Slots) -> None:
         """Start an episode in these slots: draw the example, lay the prompt, reset the counters."""
-        if indices is None:
-            indices = (self._seeds.draws(slots) % np.uint64(self.mdp.num_examples)).tolist()
+        indices = self._seeds.examples(slots, self.mdp.num_examples)
         rows = self._shown[slots] = self._table.find(indices, self._shown)
         self._tokens[slots] = self._table.contexts[rows]
         self._ends[slots] = self._offsets[slots] + self._table.lengths[rows]

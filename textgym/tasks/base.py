@@ -79,6 +79,10 @@ class Task(ABC):
             IndexError: If the index is not in `range(num_examples(split))`.
         """
 
+    def describe_splits(self) -> str:
+        """Return how many examples each split has, as in "train 9, validation 1, test 0"."""
+        return ", ".join(f"{split} {self.num_examples(split)}" for split in SPLITS)
+
     def expert(self, example: Example, turns: Sequence[tuple[str, str]] = ()) -> str:
         """Return a text of the best known score: by default the first reference.
 

@@ -6,7 +6,7 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -79,6 +79,7 @@ def _json_rows(path: Path, file: IO[str]) -> Iterator[Row]:
 def _csv_rows(path: Path, file: IO[str], delimiter: str) -> Iterator[Row]:
     reader = csv.DictReader(file, delimiter=delimiter, strict=True)
     try:
+        _check_header(reader.fieldnames or (), f"{path}, line {reader.reader.line_num}")
         for row in reader:
             where = f"{path}, line {reader.reader.line_num}"
             cells: list[Any] = list(row.values())
@@ -90,6 +91,14 @@ def _csv_rows(path: Path, file: IO[str], delimiter: str) -> Iterator[Row]:
             yield where, row
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.reader.line_num}: malformed: {error}") from error
+
+
+def _check_header(columns: Sequence[str], where: str) -> None:
+    for number, column in enumerate(columns):
+        if column and column in columns[:number]:
+            raise ValueError(
+                f"{where}: the column {column!r} is there twice; give each a name of its own"
+            )
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:

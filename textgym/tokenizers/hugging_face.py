@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -22,7 +23,10 @@ class HuggingFaceTokenizer:
     """Adapts a Hugging Face tokenizer, of any kind, to textgym's protocol.
 
     - Special tokens written out in a text are encoded as ordinary text, and decoding skips
-      special ids, so that any text an encoder knows round-trips.
+      special ids, so that any text an encoder knows round-trips. (A Unigram vocabulary has them
+      among its pieces, and reads them.)
+    - What the tokenizer puts around a text by itself, such as Llama's <s> before and T5's </s>
+      after it, stands around prompts: pretrained models have seen no text without it.
     - `clean_up_tokenization_spaces` stays off: it would delete spaces of text that an agent has
       already seen.
     - A tokenizer without EOS ends texts with its [SEP] (BERT); without either it is refused.
@@ -35,6 +39,7 @@ class HuggingFaceTokenizer:
         name: For people and for signatures; default the tokenizer's `name_or_path`.
 
     Attributes:
+        prompt_frame: Ids that stand before and after a prompt.
         signature: A checksum of the vocabulary, by which a learner's checkpoint knows the
             tokenizer it was trained with.
 
@@ -59,6 +64,11 @@ class HuggingFaceTokenizer:
         self.signature = f"vocabulary:{_checksum(vocabulary):08x}"
         self.eos_id = vocabulary[eos]
         used = set(vocabulary.values())
+        if used <= _special_ids(tokenizer):
+            raise ValueError(
+                f"tokenizer {self.name!r} has no tokens but special ones, as of a folder without "
+                "its files: save it there with save_pretrained"
+            )
         self.vocab_size = max(len(used), 1 + max(used))
         special = _special_ids(tokenizer) | (set(range(self.vocab_size)) - used)
         pad = vocabulary.get(_pad_token(tokenizer, vocabulary) or eos, self.eos_id)
@@ -66,7 +76,9 @@ class HuggingFaceTokenizer:
         special |= {self.eos_id, pad}
         self.illegal_ids = frozenset(special - {self.eos_id})
         self._skipped = frozenset(special | {self.pad_id})
+        self._given = tokenizer
         self._coder = _coder(tokenizer)
+        self.prompt_frame = _frame(self._coder)
         self._pieces = (
             compile_pieces(self._coder.backend, special, self.vocab_size)
             if isinstance(self._coder, _FastCoder)
@@ -75,6 +87,22 @@ class HuggingFaceTokenizer:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> HuggingFaceTokenizer:
         return self  # nothing of it ever changes
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the tokenizer into a folder, where `transformers.AutoTokenizer` finds it.
+
+        Raises:
+            ImportError: If it was not one of `transformers` and that is not installed.
+        """
+        tokenizer = self._given
+        if isinstance(tokenizer, Backend):
+            from transformers import PreTrainedTokenizerFast
+
+            wrap: Any = PreTrainedTokenizerFast
+            names = {"eos_token": self.eos_id, "pad_token": self.pad_id}
+            tokens = {name: tokenizer.id_to_token(index) for name, index in names.items()}
+            tokenizer = wrap(tokenizer_object=tokenizer, **tokens)
+        tokenizer.save_pretrained(str(folder))
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text; no special token is added, none is read out of the text."""
@@ -125,8 +153,8 @@ class _FastCoder:
     def __reduce__(self) -> tuple[type[_FastCoder], tuple[str]]:
         return (_FastCoder, (self.backend.to_str(),))
 
-    def encode(self, text: str) -> list[int]:
-        ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
+    def encode(self, text: str, framed: bool = False) -> list[int]:
+        ids: list[int] = self.backend.encode(text, add_special_tokens=framed).ids
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -139,14 +167,21 @@ class _SlowCoder:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
 
-    def encode(self, text: str) -> list[int]:
-        return list(
-            self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
-        )
+    def encode(self, text: str, framed: bool = False) -> list[int]:
+        options = {"add_special_tokens": framed, "split_special_tokens": True}
+        return list(self._tokenizer.encode(text, **options))
 
     def decode(self, ids: Sequence[int]) -> str:
         options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
         return str(self._tokenizer.decode(list(ids), **options))
+
+
+def _frame(coder: _FastCoder | _SlowCoder) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the ids that a tokenizer puts before and after a text, as around a letter."""
+    text, framed = coder.encode("a"), coder.encode("a", framed=True)
+    starts = range(len(framed) - len(text) + 1)
+    start = next((i for i in starts if framed[i : i + len(text)] == text), 0)
+    return tuple(framed[:start]), tuple(framed[start + len(text) :])
 
 
 def _coder(tokenizer: Any) -> _FastCoder | _SlowCoder:

@@ -71,12 +71,13 @@ class Algorithm(ABC, Generic[ConfigT]):
         self.policy = policy
         self.config = config
         value_rate: float | None = getattr(config, "value_learning_rate", None)
-        self._rates = [config.learning_rate, *([] if value_rate is None else [value_rate])]
+        rates = [config.learning_rate, *([] if value_rate is None else [value_rate])]
+        self._rates = [float(rate) for rate in rates]  # NumPy's would not go into a checkpoint.
         self.optimizer = adamw(
             policy,
             value_rate,
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
+            lr=self._rates[0],
+            weight_decay=float(config.weight_decay),
             fused=True,  # Without it a step has copies of the largest parameter.
         )
         give_back_in_backward(policy.parameters())

@@ -210,7 +210,7 @@ class Policy(nn.Module, ABC):
         sampling: How logits become the distribution.
     """
 
-    sampling: Sampling
+    sampling: Sampling = Sampling()
 
     def clear_cache(self) -> None:
         """Forget what acting keeps between calls, if anything, as after a change of weights."""

@@ -34,7 +34,8 @@ class PolicyConfig:
 
     # The kind of network. causal_lm: a transformers decoder on token ids; seq2seq: a transformers
     # encoder-decoder on them, T5, BART or the like; mlp: a small network on numbers or a few
-    # symbols; auto: causal_lm where the environment names a padding id.
+    # symbols; auto: mlp, or where the environment names a padding id, what the model is, causal_lm
+    # if none is named.
     kind: Annotated[
         Literal["auto", "mlp", "causal_lm", "seq2seq"], tyro.conf.arg(name="policy")
     ] = "auto"
@@ -138,9 +139,9 @@ def describe_policy(
     Raises:
         ValueError: The configuration or the environment's spaces do not allow it.
     """
-    kind = config.kind
+    kind: str = config.kind
     if kind == "auto":
-        kind = "causal_lm" if "pad_id" in envs.metadata else "mlp"
+        kind = _kind_for(envs, config.model)
     described: dict[str, Any] = {
         "kind": kind,
         "seed": seed,
@@ -171,6 +172,17 @@ def describe_policy(
         named = described["model"] is not None and not Path(described["model"]).is_dir()
         described |= describe_parts(config, described["model"] if named else None, seed)
     return with_sampling(described, config.sampling())
+
+
+def _kind_for(envs: gym.vector.VectorEnv[Any, Any, Any], model: str | None) -> str:
+    """The kind of policy for an environment's observations, and for a model if one is named."""
+    if "pad_id" not in envs.metadata:
+        return "mlp"
+    if model in (None, BUNDLED):
+        return "causal_lm"
+    from textgym_agents.policies.models import is_encoder_decoder
+
+    return "seq2seq" if is_encoder_decoder(model) else "causal_lm"
 
 
 def describe_parts(config: PolicyConfig, base: str | None, seed: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
+from typing import Any
 
 import torch
 from transformers import (
@@ -112,20 +113,20 @@ def load_causal_lm(name_or_path: str | PathLike[str], *, seed: int = 0) -> PreTr
         seed: Of weights that the files lack, such as a head's, which transformers warns of.
 
     Returns:
-        The model, on the CPU, with the attention implementation that takes prepared masks. Its
-        weights are float32 whatever the files hold: in bfloat16 most of Adam's steps would round
-        to nothing.
+        The model, on the CPU, with PyTorch's fused attention where transformers has it for the
+        model. Its weights are float32 whatever the files hold: in bfloat16 most of Adam's steps
+        would round to nothing.
+
+    Raises:
+        OSError: The model cannot be found.
+        ValueError: The model is an encoder-decoder.
     """
-    with quiet(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            name_or_path,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            attn_implementation="sdpa",
+    config = _config(name_or_path)
+    if config.is_encoder_decoder:
+        raise ValueError(
+            f"{name_or_path} is a {config.model_type} model, an encoder-decoder; use policy seq2seq"
         )
-    return _aligned(model)
+    return _load(AutoModelForCausalLM, name_or_path, config, seed)
 
 
 def load_seq2seq_lm(name_or_path: str | PathLike[str], *, seed: int = 0) -> PreTrainedModel:
@@ -139,24 +140,49 @@ def load_seq2seq_lm(name_or_path: str | PathLike[str], *, seed: int = 0) -> PreT
         The model, on the CPU, in float32; see `load_causal_lm`.
 
     Raises:
+        OSError: The model cannot be found.
         ValueError: The model is a decoder alone.
     """
-    config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
+    config = _config(name_or_path)
     if not config.is_encoder_decoder:
         raise ValueError(
             f"{name_or_path} is a {config.model_type} model, which has no encoder; use policy "
             "causal_lm for it, or name an encoder-decoder such as T5, BART or Marian"
         )
+    return _load(AutoModelForSeq2SeqLM, name_or_path, config, seed)
+
+
+def is_encoder_decoder(name_or_path: str | PathLike[str]) -> bool:
+    """Whether a pretrained model has an encoder and a decoder.
+
+    Raises:
+        OSError: The model cannot be found.
+    """
+    return bool(_config(name_or_path).is_encoder_decoder)
+
+
+def _config(name_or_path: str | PathLike[str]) -> Any:
+    try:
+        return AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
+    except OSError as error:
+        raise OSError(f"the model {name_or_path} cannot be loaded: {error}") from error
+
+
+def _load(kind: Any, name_or_path: str | PathLike[str], config: Any, seed: int) -> PreTrainedModel:
+    options = {
+        "config": config,
+        "dtype": torch.float32,
+        "use_safetensors": True,
+        "trust_remote_code": False,
+    }
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: PreTrainedModel = AutoModelForSeq2SeqLM.from_pretrained(
-            name_or_path,
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            attn_implementation="sdpa",
-        )
+        try:
+            model = kind.from_pretrained(name_or_path, attn_implementation="sdpa", **options)
+        except ValueError as error:
+            if "scaled_dot_product_attention" not in str(error):
+                raise
+            model = kind.from_pretrained(name_or_path, **options)
     return _aligned(model)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,10 @@ class TrainConfig:
     progress: bool = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "output", Path(self.output))
+        object.__setattr__(self, "seed", int(self.seed))
+        if self.init is not None:
+            object.__setattr__(self, "init", Path(self.init))
         require("total_steps", self.total_steps, least=1)
         require("num_envs", self.num_envs, least=1)
         require("seed", self.seed, least=0)
@@ -121,6 +125,7 @@ MAY_CHANGE = frozenset(
     {
         "output",
         "total_steps",
+        "env_kwargs.prompt_overflow",
         "target_return",
         "max_seconds",
         "eval_interval",
@@ -136,7 +141,10 @@ MAY_CHANGE = frozenset(
         "progress",
     }
 )
-"""Fields of `TrainConfig` that a resumed run may have otherwise."""
+"""Fields of `TrainConfig` that a resumed run may have otherwise.
+
+How a prompt that is too long is cut among them: without it a run that met one could not go on.
+"""
 
 
 def check_same_run(asked: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
@@ -149,10 +157,20 @@ def check_same_run(asked: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     Raises:
         ValueError: A field that may not change differs; names it and both values.
     """
-    for name in sorted(set(asked) | set(saved)):
-        if name not in MAY_CHANGE and asked.get(name) != saved.get(name):
+    wanted, known = (dict(_leaves(fields)) for fields in (asked, saved))
+    for name in sorted(set(wanted) | set(known)):
+        if name not in MAY_CHANGE and wanted.get(name) != known.get(name):
             raise ValueError(
-                f"the run to resume has {name} = {saved.get(name)!r}, asked for is "
-                f"{asked.get(name)!r}; ask for the same, or start a new run in another output "
+                f"the run to resume has {name} = {known.get(name)!r}, asked for is "
+                f"{wanted.get(name)!r}; ask for the same, or start a new run in another output "
                 "folder (with init to start from this one's policy)"
             )
+
+
+def _leaves(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """A configuration's values; the name of one within an object is OBJECT.NAME."""
+    for name, value in fields.items():
+        if name in MAY_CHANGE or not isinstance(value, Mapping):
+            yield name, value
+        else:
+            yield from ((f"{name}.{inner}", item) for inner, item in _leaves(value))

@@ -14,6 +14,8 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from textgym_agents.loggers import (
     ConsoleLogger,
     JsonLinesLogger,
@@ -79,7 +81,7 @@ class RunRecord:
             final: A last point of the curve that is not in the log.
             title: The picture's title.
         """
-        write_json(self._output / "metrics.json", metrics)
+        write_json(self._output / "metrics.json", plain(metrics))
         rows: list[Row] = [*read_rows(self._output / LOG), final]
         save_learning_curve(rows, self._output / "curve.png", title)
 
@@ -119,6 +121,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "__qualname__"):

@@ -33,7 +33,7 @@ from textgym_agents.policies.construction import (
 from textgym_agents.policies.weights import load_policy, warm_start
 from textgym_agents.runs.config import TrainConfig, check_same_run
 from textgym_agents.runs.devices import check_device, cpu_threads
-from textgym_agents.runs.environments import VectorEnv, make_envs
+from textgym_agents.runs.environments import VectorEnv, make_envs, tokenizer_of
 from textgym_agents.runs.records import LOG, NoRecord, RunRecord, plain
 from textgym_agents.runs.seeding import EVALUATION, iteration_seeds
 
@@ -124,6 +124,7 @@ class Run:
             state,
             keep=self.config.keep_checkpoints,
             algorithm=learned,
+            tokenizer=tokenizer_of(self.envs),
         )
 
     def _asked(self) -> dict[str, Any]:
