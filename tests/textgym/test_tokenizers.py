@@ -21,6 +21,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from transformers import GPT2Config, PreTrainedTokenizerFast
 
 from textgym.tokenizers import HuggingFaceTokenizer, SymbolTokenizer, Tokenizer, load_tokenizer
+from textgym.tokenizers.frames import NO_FRAME, Frame
 
 TEXTS = [
     "The quick brown fox doesn't jump over the lazy dog, does it? No. (It can't!)",
@@ -363,7 +364,7 @@ def test_a_prompt_has_around_it_what_the_tokenizer_puts_there() -> None:
     for made in (backend, wrap(tokenizer_object=backend, **names)):
         tokenizer = load_tokenizer(made)
         assert isinstance(tokenizer, HuggingFaceTokenizer)
-        assert tokenizer.prompt_frame == ((1,), (2, 2))
+        assert tokenizer.prompt_frame == Frame((1,), after=(2, 2))
         options = {"task": [{"prompt": "low lower", "reference": "new"}], "tokenizer": tokenizer}
         options["demonstrations"] = True
         length = len(tokenizer.encode("low lower\n")) + 3
@@ -381,7 +382,7 @@ def test_a_prompt_has_around_it_what_the_tokenizer_puts_there() -> None:
             assert infos["expert_action"][0] == tokenizer.encode("new")[0]
     framed = wrap(tokenizer_object=backend, **names)("low lower\n").input_ids
     assert framed == [1, *tokenizer.encode("low lower\n"), 2, 2]
-    assert adapted("bundled").prompt_frame == ((), ())
+    assert adapted("bundled").prompt_frame == NO_FRAME
 
 
 @pytest.mark.parametrize("kind", ["bundled", *HUGGING_FACE])

@@ -17,6 +17,7 @@ from textgym.envs.scales import find_scale
 from textgym.rewards import Reward, Stream, load_reward
 from textgym.tasks import Example, MultiTurnTask, Task, load_task
 from textgym.tokenizers import Tokenizer, load_tokenizer
+from textgym.tokenizers.frames import NO_FRAME, Frame
 
 FINAL_KEYS = ("prompt", "text", "score", "references", "example", "finish_reason", "turns")
 TAKEN_KEYS = (
@@ -89,7 +90,8 @@ class TextMDP:
             the bundled tasks the plainest reference. In tasks of several turns it is the expert's
             turn either way.
 
-    A tokenizer's `prompt_frame`, if it has one, stands around each prompt.
+    A tokenizer's `prompt_frame` and `reply_frame`, if it has them, stand around each prompt and
+    each reply.
 
     Raises:
         ValueError: for an argument out of its range or an empty split. A prompt that is too long
@@ -191,19 +193,26 @@ class TextMDP:
 
     def _encode_prompt(self, index: int) -> Prompt:
         example = self.task.example(index, self.split)
-        before, after = getattr(self.tokenizer, "prompt_frame", ((), ()))
-        tokens = self.tokenizer.encode(example.prompt)
-        room = self.max_prompt_tokens - len(before) - len(after)
-        if len(tokens) > room:
-            if self.prompt_overflow == "error" or room < 1:
+        frame: Frame = getattr(self.tokenizer, "prompt_frame", NO_FRAME)
+        encode, limit = self.tokenizer.encode, self.max_prompt_tokens
+        tokens = whole = frame.encode(example.prompt, encode)
+        if len(whole) > limit:
+            cut = frame.cut(example.prompt, encode, limit)
+            if self.prompt_overflow == "error" or cut is None:
                 raise ValueError(
                     f"the prompt of example {index} ({self.task.name!r}, split {self.split!r}) "
-                    f"has {len(before) + len(tokens) + len(after)} tokens, max_prompt_tokens is "
-                    f'{self.max_prompt_tokens}: raise it, or pass prompt_overflow="truncate"'
+                    f"has {len(whole)} tokens, max_prompt_tokens is {limit}: "
+                    'raise it, or pass prompt_overflow="truncate"'
                 )
-            tokens = tokens[-room:]
-        framed = np.array([*before, *tokens, *after], dtype=np.int64)
-        return Prompt(index, example, framed, len(framed))
+            tokens = cut
+        return Prompt(index, example, np.array(tokens, dtype=np.int64), len(tokens))
+
+    def encode_reply(self, text: str) -> list[int]:
+        """What is appended for a reply, in the tokenizer's `reply_frame` if it has one."""
+        if not text:
+            return []
+        frame: Frame = getattr(self.tokenizer, "reply_frame", NO_FRAME)
+        return frame.encode(text, self.tokenizer.encode)
 
     def check_prompts(self) -> None:
         """Check that all prompts fit, where there are few enough to look through.

@@ -45,7 +45,7 @@ class Turns:
         turn = self._mdp.tokenizer.decode(tokens)
         try:
             reply = self._conversation.reply(turn)
-            appended = self._mdp.tokenizer.encode(reply.text) if reply.text else []
+            appended = self._mdp.encode_reply(reply.text)
         except Exception as error:
             raise TaskError(
                 f"the conversation of example {self._prompt.index} (task {self._mdp.task.name!r}, "

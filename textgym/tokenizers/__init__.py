@@ -24,6 +24,7 @@ __all__ = [
 
 BUNDLED = "bundled"
 SYMBOLS = "symbols:"
+CHAT = "chat:"
 MEMBERS = (
     *("name", "vocab_size", "eos_id", "pad_id", "illegal_ids"),
     *("encode", "decode", "decode_batch", "stream"),
@@ -41,7 +42,8 @@ def load_tokenizer(spec: Any = None) -> Tokenizer:
         spec: None or "bundled" for the byte-level BPE of this package; "symbols:a b c" for a
             `SymbolTokenizer`; a `Tokenizer`; a Hugging Face tokenizer object, fast or slow; the
             path of a `tokenizer.json`; a folder or a name that `transformers.AutoTokenizer`
-            knows (no remote code is run).
+            knows (no remote code is run); such a folder or name after "chat:", whose chat
+            template then stands around prompts and replies.
 
     Raises:
         FileNotFoundError: If a path leads nowhere.
@@ -54,7 +56,7 @@ def load_tokenizer(spec: Any = None) -> Tokenizer:
     if isinstance(spec, str) and spec.startswith(SYMBOLS):
         return SymbolTokenizer(spec.removeprefix(SYMBOLS).split())
     if isinstance(spec, str | Path):
-        path = Path(spec).expanduser()
+        path = Path(str(spec).removeprefix(CHAT)).expanduser()
         return _from_name(str(spec), path, _modified(path))
     if isinstance(spec, Tokenizer):
         return spec
@@ -79,8 +81,9 @@ def _modified(path: Path) -> tuple[int, ...]:
 @lru_cache(maxsize=4)
 def _from_name(name: str, path: Path, modified: tuple[int, ...]) -> HuggingFaceTokenizer:
     """Load a file, a folder or a name, once for as many environments as use it."""
+    named, chat, name = name, name.startswith(CHAT), name.removeprefix(CHAT)
     if path.is_file():
-        return HuggingFaceTokenizer(_from_file(path), name=name)
+        return HuggingFaceTokenizer(_from_file(path), chat=chat, name=named)
     if not path.is_dir() and (path.suffix == ".json" or name.startswith((".", "/", "~"))):
         raise FileNotFoundError(f"tokenizer: there is no file or folder {path.absolute()}")
     try:
@@ -97,7 +100,7 @@ def _from_name(name: str, path: Path, modified: tuple[int, ...]) -> HuggingFaceT
             f"tokenizer {name!r} could not be loaded by transformers.AutoTokenizer; give a "
             f"tokenizer.json, a folder with one, or a model's name. It said: {error}"
         ) from error
-    return HuggingFaceTokenizer(tokenizer, name=name)
+    return HuggingFaceTokenizer(tokenizer, chat=chat, name=named)
 
 
 def _from_file(path: Path) -> Backend:

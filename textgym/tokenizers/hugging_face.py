@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer as Backend
 
 from textgym.tokenizers.base import DecodeStream, decode_each, unknown_id
+from textgym.tokenizers.frames import NO_FRAME, chat_frames, special_frame
 from textgym.tokenizers.pieces import PieceStream, compile_pieces
 from textgym.tokenizers.windows import WindowStream
 
@@ -36,23 +37,36 @@ class HuggingFaceTokenizer:
         tokenizer: A `tokenizers.Tokenizer`, or a `transformers` tokenizer, fast or slow. It is
             copied (fast) or only called (slow).
         eos_token: The token that ends a text, where it is not the tokenizer's own EOS.
+        chat: Prompts, and replies in tasks of several turns, are a user's words in the tokenizer's
+            chat template, and the token that ends an assistant's is EOS.
         name: For people and for signatures; default the tokenizer's `name_or_path`.
 
     Attributes:
-        prompt_frame: Ids that stand before and after a prompt.
+        prompt_frame: What stands around a prompt.
+        reply_frame: What stands around a reply.
         signature: A checksum of the vocabulary, by which a learner's checkpoint knows the
             tokenizer it was trained with.
 
     Raises:
         TypeError: If the object is not a Hugging Face tokenizer.
-        ValueError: If there is no EOS token.
+        ValueError: If there is no EOS token, or no chat template that is understood.
     """
 
     def __init__(
-        self, tokenizer: Any, *, eos_token: str | None = None, name: str | None = None
+        self,
+        tokenizer: Any,
+        *,
+        eos_token: str | None = None,
+        chat: bool = False,
+        name: str | None = None,
     ) -> None:
         self.name = name or getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
         vocabulary = _vocabulary(tokenizer)
+        self._coder = _coder(tokenizer)
+        self.prompt_frame, self.reply_frame = special_frame(self._coder.encode), NO_FRAME
+        if chat:
+            self.prompt_frame, self.reply_frame, end = chat_frames(tokenizer, self.encode)
+            eos_token = eos_token or end
         eos = eos_token or _eos_token(tokenizer, vocabulary)
         if eos not in vocabulary:
             raise ValueError(
@@ -77,8 +91,6 @@ class HuggingFaceTokenizer:
         self.illegal_ids = frozenset(special - {self.eos_id})
         self._skipped = frozenset(special | {self.pad_id})
         self._given = tokenizer
-        self._coder = _coder(tokenizer)
-        self.prompt_frame = _frame(self._coder)
         self._pieces = (
             compile_pieces(self._coder.backend, special, self.vocab_size)
             if isinstance(self._coder, _FastCoder)
@@ -174,14 +186,6 @@ class _SlowCoder:
     def decode(self, ids: Sequence[int]) -> str:
         options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
         return str(self._tokenizer.decode(list(ids), **options))
-
-
-def _frame(coder: _FastCoder | _SlowCoder) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the ids that a tokenizer puts before and after a text, as around a letter."""
-    text, framed = coder.encode("a"), coder.encode("a", framed=True)
-    starts = range(len(framed) - len(text) + 1)
-    start = next((i for i in starts if framed[i : i + len(text)] == text), 0)
-    return tuple(framed[:start]), tuple(framed[start + len(text) :])
 
 
 def _coder(tokenizer: Any) -> _FastCoder | _SlowCoder:
