@@ -30,11 +30,20 @@ MARKED = (
 """Marks of a user's words that are text, encoded together with them, and none of an answer."""
 
 
+SPACED = (
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}<|user|>\n{{ "
+    "message['content'] }}{{ eos_token }}\n<|im_start|>\n{% else %}{{ message['content'] }} "
+    "{{ eos_token }}\n{% endif %}{% endfor %}"
+)
+"""Marks that swallow what whitespace is beside them, and a space before the end of an answer."""
+
+
 def chatting(template: str) -> Any:
     backend = load_tokenizer()._coder.backend  # type: ignore[attr-defined]
     wrap: Any = PreTrainedTokenizerFast
     tokenizer = wrap(tokenizer_object=backend, eos_token="<|endoftext|>", pad_token="<|pad|>")
     marks = [AddedToken(mark, special=True) for mark in ("<|im_start|>", "<|im_end|>", "<s>")]
+    marks.append(AddedToken("<|user|>", special=True, rstrip=True))
     tokenizer.add_tokens(marks, special_tokens=True)
     tokenizer.bos_token = "<s>"
     tokenizer.chat_template = template
@@ -71,8 +80,11 @@ class EchoTask(ProceduralTask, MultiTurnTask):
         return "one"
 
 
-@pytest.mark.parametrize(("template", "end"), [(CHATML, "<|im_end|>"), (MARKED, "<|endoftext|>")])
-def test_contexts_are_what_the_template_writes(template: str, end: str) -> None:
+@pytest.mark.parametrize(
+    ("template", "end", "spaces"),
+    [(CHATML, "<|im_end|>", ""), (MARKED, "<|endoftext|>", ""), (SPACED, "<|endoftext|>", " ")],
+)
+def test_contexts_are_what_the_template_writes(template: str, end: str, spaces: str) -> None:
     tokenizer = chatting(template)
     adapted = HuggingFaceTokenizer(tokenizer, chat=True)
     assert adapted.eos_id == tokenizer.convert_tokens_to_ids(end)
@@ -86,11 +98,11 @@ def test_contexts_are_what_the_template_writes(template: str, end: str) -> None:
         )
         expected = tokenizer.encode(written.replace("PROMPT", prompt), add_special_tokens=False)
         assert shown[shown != adapted.pad_id].tolist() == expected
-        for token in [*adapted.encode(turn), adapted.eos_id]:
+        for token in [*adapted.encode(turn + spaces), adapted.eos_id]:
             shown, *_, info = env.step(token)
         messages.append({"role": "assistant", "content": turn})
         messages.append({"role": "user", "content": info["reply"]})
-    assert info["reply"] == "You said two three. And now?"
+    assert info["reply"] == f"You said two three{spaces}. And now?"
 
 
 def test_a_name_takes_it_and_one_without_a_template_is_told(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 Encode: TypeAlias = Callable[[str], list[int]]
@@ -89,13 +89,17 @@ def chat_frames(tokenizer: Any, encode: Encode) -> tuple[Frame, Frame, str]:
     messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": second}]
     written = _written(tokenizer, messages)
     before, _, after = begun.partition(first)
-    between, _, last = written.partition(answer)[2].partition(second)
-    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    end = next((token for token in special if between.startswith(token)), "")
+    said, _, rest = written.partition(answer)
+    between, _, last = rest.partition(second)
+    special = {t.content: t for t in tokenizer.added_tokens_decoder.values() if t.special}
+    marks = between.lstrip()  # Some end an answer with a space.
+    end = next((token for token in special if marks.startswith(token)), "")
+    rest = _stripped(marks.removeprefix(end), special.get(end))
     prompts = _frame(tokenizer, before, after, special)
-    replies = _frame(tokenizer, between.removeprefix(end), last, special)
+    replies = _frame(tokenizer, rest, last, special)
+    answered = said + answer + between[: len(between) - len(marks)] + end
     ends = prompts.encode(first, encode), replies.encode(second, encode)
-    whole = [*_ids(tokenizer, written.partition(answer)[0] + answer + end), *ends[1]]
+    whole = [*_ids(tokenizer, answered), *ends[1]]
     if not end or _ids(tokenizer, begun) != ends[0] or _ids(tokenizer, written) != whole:
         raise ValueError(
             f"the chat template of tokenizer {name!r} is not understood: it is to write the words "
@@ -105,19 +109,26 @@ def chat_frames(tokenizer: Any, encode: Encode) -> tuple[Frame, Frame, str]:
     return prompts, replies, end
 
 
-def _frame(tokenizer: Any, before: str, after: str, special: Iterable[str]) -> Frame:
-    """Cut what a template writes around words next to its special tokens."""
-    start = max(
-        (before.rfind(token) + len(token) for token in special if token in before), default=0
-    )
+def _frame(tokenizer: Any, before: str, after: str, special: Mapping[str, Any]) -> Frame:
+    """Cut what a template writes around words next to its special tokens.
+
+    Args:
+        tokenizer: Of `transformers`.
+        before: What it writes before the words.
+        after: What it writes after them.
+        special: The special tokens by how they are written; some swallow the whitespace beside.
+    """
+    ends = {before.rfind(token) + len(token): token for token in special if token in before}
+    start = max(ends, default=0)
     stop = min((after.find(token) for token in special if token in after), default=len(after))
-    opening, closing = before[start:], after[:stop]
-    return Frame(
-        tuple(_ids(tokenizer, before[:start])),
-        opening,
-        closing,
-        tuple(_ids(tokenizer, after[stop:])),
-    )
+    opening = _stripped(before[start:], special.get(ends.get(start, "")))
+    outer = tuple(_ids(tokenizer, before[:start])), tuple(_ids(tokenizer, after[stop:]))
+    return Frame(outer[0], opening, after[:stop], outer[1])
+
+
+def _stripped(text: str, token: Any) -> str:
+    """What is left of a text after a token, None for none."""
+    return text.lstrip() if token is not None and token.rstrip else text
 
 
 def _written(tokenizer: Any, messages: list[dict[str, str]]) -> str:
