@@ -14,6 +14,7 @@ from textgym.rewards import load_reward
 from textgym.rewards.base import ExampleLike
 from textgym.tasks import SPLITS, Conversation, Example, MultiTurnTask, Reply, Task, load_task
 from textgym.tokenizers import Tokenizer, load_tokenizer
+from textgym.tokenizers.frames import frame_of
 
 ODD_TURNS = ("", " ", "\n", "no such thing", "äß€😀\u0301", "a" * 500)
 """Turns that no conversation may fail on."""
@@ -187,12 +188,13 @@ def _token_problems(task: Task, example: Example, tokenizer: Tokenizer) -> Itera
         for text in written:
             try:
                 tokens = tokenizer.encode(text)
+                framed = frame_of(tokenizer).prompt(text) if kind == "prompt" else tokens
             except ValueError as error:
                 yield f"tokenizer {tokenizer.name!r} cannot encode its {kind}: {error}"
                 continue
             if tokenizer.decode(tokens) != text and not tokenizer.illegal_ids & set(tokens):
                 yield f"tokenizer {tokenizer.name!r} does not give its {kind} {text!r} back"
-            length = len(tokens) + (kind == "reference")
+            length = len(framed) + (kind == "reference")
             shared = kind == "reference" and isinstance(task, MultiTurnTask)
             if limit is not None and length > limit and not shared:
                 yield f"its {kind} has {length} tokens, more than the task's {limits[kind]}={limit}"

@@ -109,8 +109,9 @@ def evaluate(
 
     Each slot runs the same number of episodes and those beyond ``num_episodes`` are dropped by
     their place, so that the choice does not depend on how they went. The same arguments give the
-    same episodes. Of a file's rows, all are shown before one comes again; the most probable answers
-    are not repeated. An interval over more episodes than rows says nothing of other rows.
+    same episodes. Of a file's rows, all are shown before one comes again (in textgym's own vector
+    form); the most probable answers are not repeated. An interval over more episodes than rows says
+    nothing of other rows.
 
     Args:
         envs: A vector environment; it is reset.
@@ -164,9 +165,10 @@ def _examples(
     count = envs.metadata.get("num_examples", _MANY)
     if count >= _MANY:
         return None
-    order = np.random.default_rng([seed, EVALUATION]).permutation(count)
     places = np.arange(envs.num_envs // best_of * per_env).reshape(-1, per_env)
-    return {"example": order[places % count].repeat(best_of, axis=0).tolist()}
+    rng = np.random.default_rng([seed, EVALUATION])
+    order = rng.choice(count, size=min(count, places.size), replace=False)
+    return {"example": order[places % len(order)].repeat(best_of, axis=0).tolist()}
 
 
 def _best(tries: Sequence[Episode]) -> list[Episode]:

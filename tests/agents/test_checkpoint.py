@@ -31,7 +31,7 @@ from textgym_agents.policies.construction import (
 )
 from textgym_agents.policies.spaces import describe_space, space_from
 from textgym_agents.runs.atomic import write_text
-from textgym_agents.runs.environments import make_envs
+from textgym_agents.runs.environments import make_envs, tokenizer_of
 from textgym_agents.train import TrainConfig, train
 
 TINY_LM = PolicyConfig(kind="causal_lm", layers=1, heads=2, width=16)
@@ -364,3 +364,13 @@ def test_descriptions_from_before_an_option_existed_are_read(mlp: dict[str, Any]
     older = {key: value for key, value in mlp.items() if key not in ("min_p", "epsilon")}
     assert described_sampling(older) == described_sampling(mlp)
     assert build_policy(older).sampling == build_policy(mlp).sampling
+
+
+def test_only_a_text_environment_has_a_tokenizer_to_save() -> None:
+    for env_id, mode in (("textgym:textgym/Tiny-v0", None), ("textgym:textgym/Text-v0", "sync")):
+        envs = gym.make_vec(env_id, num_envs=2, vectorization_mode=mode)
+        assert (tokenizer_of(envs) is not None) == (mode == "sync")  # Symbols have no such files.
+        envs.close()
+    strange = gym.make_vec("CartPole-v1", num_envs=2, vectorization_mode="vector_entry_point")
+    strange.envs = [object(), object()]  # type: ignore[attr-defined]
+    assert tokenizer_of(strange) is None

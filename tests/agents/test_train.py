@@ -429,7 +429,9 @@ def test_a_resumed_run_may_truncate_prompts_and_names_what_differs(tmp_path: Pat
     again = {"total_steps": 40, "resume": True, **options}
     for wrong, message in (
         ({"policy": PolicyConfig(kind="mlp", top_k=3)}, r"policy\.top_k = 0, asked for is 3;"),
-        ({"env_kwargs": {"gamma": 0.5}}, r"env_kwargs\.gamma = None, asked for is 0\.5;"),
+        ({"env_kwargs": {"gamma": 0.5}}, r"env_kwargs\.gamma = nothing, asked for is 0\.5;"),
+        ({"env_kwargs": {"level": None}}, r"env_kwargs\.level = nothing, asked for is None;"),
+        ({"env_kwargs": {"task_kwargs": {}}}, r"env_kwargs\.task_kwargs = nothing, asked"),
     ):
         with pytest.raises(ValueError, match=f"the run to resume has {message}"):
             train(config(tmp_path / "run", **{**again, **wrong}), learner)

@@ -21,7 +21,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from transformers import GPT2Config, PreTrainedTokenizerFast
 
 from textgym.tokenizers import HuggingFaceTokenizer, SymbolTokenizer, Tokenizer, load_tokenizer
-from textgym.tokenizers.frames import NO_FRAME, Frame
+from textgym.tokenizers.frames import SpecialTokens, frame_of
 
 TEXTS = [
     "The quick brown fox doesn't jump over the lazy dog, does it? No. (It can't!)",
@@ -364,7 +364,9 @@ def test_a_prompt_has_around_it_what_the_tokenizer_puts_there() -> None:
     for made in (backend, wrap(tokenizer_object=backend, **names)):
         tokenizer = load_tokenizer(made)
         assert isinstance(tokenizer, HuggingFaceTokenizer)
-        assert tokenizer.prompt_frame == Frame((1,), after=(2, 2))
+        frame = tokenizer.frame
+        assert isinstance(frame, SpecialTokens)
+        assert (frame.before, frame.after) == ((1,), (2, 2))
         options = {"task": [{"prompt": "low lower", "reference": "new"}], "tokenizer": tokenizer}
         options["demonstrations"] = True
         length = len(tokenizer.encode("low lower\n")) + 3
@@ -382,7 +384,31 @@ def test_a_prompt_has_around_it_what_the_tokenizer_puts_there() -> None:
             assert infos["expert_action"][0] == tokenizer.encode("new")[0]
     framed = wrap(tokenizer_object=backend, **names)("low lower\n").input_ids
     assert framed == [1, *tokenizer.encode("low lower\n"), 2, 2]
-    assert adapted("bundled").prompt_frame == NO_FRAME
+    assert not frame_of(adapted("bundled")).ids
+    assert not frame_of(SymbolTokenizer("ab")).ids
+
+
+def test_special_tokens_are_found_around_whatever_the_tokenizer_knows() -> None:
+    """Though not a letter a, and no token for what is unknown."""
+    bases = tokenizers.Tokenizer(models.BPE({"<s>": 0, "</s>": 1, "A": 2, "C": 3, "G": 4}, []))
+    bases.add_special_tokens(["<s>", "</s>"])
+    ends = [("<s>", 0), ("</s>", 1)]
+    bases.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
+    assert frame_of(load_tokenizer(bases)).prompt("CAG") == [0, 3, 2, 4, 1]
+    moves = tokenizers.Tokenizer(models.WordLevel({"up": 0, "down": 1, "</s>": 2}))
+    moves.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    assert frame_of(load_tokenizer(moves)).prompt("down up") == [1, 0]
+
+
+def test_a_padding_token_that_stands_before_prompts_is_none() -> None:
+    backend = byte_fallback()
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 1)]
+    )
+    names = {"bos_token": "<s>", "pad_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    wrap: Any = PreTrainedTokenizerFast
+    tokenizer = load_tokenizer(wrap(tokenizer_object=backend, **names))
+    assert tokenizer.pad_id == tokenizer.vocab_size and 1 in tokenizer.illegal_ids
 
 
 @pytest.mark.parametrize("kind", ["bundled", *HUGGING_FACE])

@@ -157,6 +157,20 @@ def test_named_examples_of_a_slots_next_episodes(mode: str) -> None:
         envs.reset(options={"example": [[1], [2, 1000], [3]]})
 
 
+def test_named_examples_come_in_turn_where_slots_are_reset_one_by_one() -> None:
+    envs = gym.make_vec("textgym/Text-v0", num_envs=2, autoreset_mode="Disabled")
+    end = np.full(2, envs.metadata["eos_id"])
+    envs.reset(seed=5, options={"example": [[9, 8, 7], np.array([6, 5, 4])]})
+    shown = [envs.step(end)[-1]["example"].tolist()]
+    for _ in range(2):
+        for slot in range(2):
+            envs.reset(options={"reset_mask": np.arange(2) == slot})
+        shown.append(envs.step(end)[-1]["example"].tolist())
+    assert shown == [[9, 6], [8, 5], [7, 4]]
+    with pytest.raises(ValueError, match="must be an integer, not array"):
+        envs.reset(seed=5, options={"example": np.array(3)})
+
+
 def test_observations_are_fresh_arrays() -> None:
     envs = gym.make_vec("textgym/Copy-v0", num_envs=2)
     first, _ = envs.reset(seed=0)

@@ -69,15 +69,15 @@ def check_step_limit(steps: int | None) -> int | None:
 
 def check_examples(
     chosen: Any, slots: NDArray[np.int64], mdp: TextMDP, num_envs: int
-) -> list[list[int]]:
-    """The numbers of the examples that options name for each of these slots; [] for none.
+) -> list[list[int]] | None:
+    """The numbers of the examples that options name for each of these slots; None for none.
 
     Raises:
         ValueError: For a number that is no example's, or not one entry a slot.
     """
     if chosen is None:
-        return [[] for _ in slots]
-    given = [chosen] * num_envs if np.isscalar(chosen) else list(chosen)
+        return None
+    given = list(chosen) if np.iterable(chosen) else [chosen] * num_envs
     if len(given) != num_envs:
         raise ValueError(f'options["example"] has {len(given)} entries for num_envs={num_envs}')
     lists = (given[slot] for slot in slots.tolist())

@@ -16,8 +16,9 @@ from textgym.envs.draws import draw_one
 from textgym.envs.scales import find_scale
 from textgym.rewards import Reward, Stream, load_reward
 from textgym.tasks import Example, MultiTurnTask, Task, load_task
+from textgym.tasks.files import FileTask
 from textgym.tokenizers import Tokenizer, load_tokenizer
-from textgym.tokenizers.frames import NO_FRAME, Frame
+from textgym.tokenizers.frames import Frame, frame_of
 
 FINAL_KEYS = ("prompt", "text", "score", "references", "example", "finish_reason", "turns")
 TAKEN_KEYS = (
@@ -32,8 +33,8 @@ TAKEN_KEYS = (
 )
 """Keys of info that no component of a reward may have; Gymnasium's own among them."""
 CACHED_PROMPTS = 4096
-CHECKED_PROMPTS = 100_000
-"""Of so many examples at most the prompts are looked through before any is shown."""
+CHECKED_PROMPTS = 50_000
+"""Of a file of so many examples at most the prompts are looked through before any is shown."""
 
 Result = TypeVar("Result")
 
@@ -90,12 +91,11 @@ class TextMDP:
             the bundled tasks the plainest reference. In tasks of several turns it is the expert's
             turn either way.
 
-    A tokenizer's `prompt_frame` and `reply_frame`, if it has them, stand around each prompt and
-    each reply.
+    A tokenizer's `frame`, if it has one, stands around each prompt and each reply.
 
     Raises:
         ValueError: for an argument out of its range or an empty split. A prompt that is too long
-            raises one when it is to be shown.
+            raises one when it is to be shown; of a file, in the vector form, before any is.
     """
 
     def __init__(
@@ -132,6 +132,7 @@ class TextMDP:
         self.tokenizer: Tokenizer = load_tokenizer(
             self.task.tokenizer if tokenizer is None else tokenizer
         )
+        self.frame: Frame = frame_of(self.tokenizer)
         self.reward: Reward = load_reward(reward)
         for name in (self.reward.name, *getattr(self.reward, "parts", ())):
             _check_name(name)
@@ -193,34 +194,26 @@ class TextMDP:
 
     def _encode_prompt(self, index: int) -> Prompt:
         example = self.task.example(index, self.split)
-        frame: Frame = getattr(self.tokenizer, "prompt_frame", NO_FRAME)
-        encode, limit = self.tokenizer.encode, self.max_prompt_tokens
-        tokens = whole = frame.encode(example.prompt, encode)
-        if len(whole) > limit:
-            cut = frame.cut(example.prompt, encode, limit)
-            if self.prompt_overflow == "error" or cut is None:
-                raise ValueError(
-                    f"the prompt of example {index} ({self.task.name!r}, split {self.split!r}) "
-                    f"has {len(whole)} tokens, max_prompt_tokens is {limit}: "
-                    'raise it, or pass prompt_overflow="truncate"'
-                )
-            tokens = cut
+        limit = self.max_prompt_tokens
+        tokens = whole = self.frame.prompt(example.prompt)
+        if len(whole) > limit and self.prompt_overflow == "truncate":
+            tokens = self.frame.cut(example.prompt, limit)
+        if len(tokens) > limit:
+            raise ValueError(
+                f"the prompt of example {index} ({self.task.name!r}, split {self.split!r}) has "
+                f"{len(whole)} tokens, max_prompt_tokens is {limit}: raise it, or pass "
+                'prompt_overflow="truncate"'
+            )
         return Prompt(index, example, np.array(tokens, dtype=np.int64), len(tokens))
 
-    def encode_reply(self, text: str) -> list[int]:
-        """What is appended for a reply, in the tokenizer's `reply_frame` if it has one."""
-        if not text:
-            return []
-        frame: Frame = getattr(self.tokenizer, "reply_frame", NO_FRAME)
-        return frame.encode(text, self.tokenizer.encode)
-
     def check_prompts(self) -> None:
-        """Check that all prompts fit, where there are few enough to look through.
+        """Check that all prompts of a file fit, where there are few enough to look through.
 
         Raises:
             ValueError: names one that does not, unless long ones are truncated.
         """
-        if self.prompt_overflow == "error" and self.num_examples <= CHECKED_PROMPTS:
+        few = isinstance(self.task, FileTask) and self.num_examples <= CHECKED_PROMPTS
+        if few and self.prompt_overflow == "error":
             for index in range(self.num_examples):
                 self._encode_prompt(index)
 

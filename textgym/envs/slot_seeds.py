@@ -64,9 +64,19 @@ class SlotSeeds:
             self.seeds[slot], self.episodes[slot] = number, 0
         self._keys = seed_keys(self.seeds)
 
-    def choose(self, slots: NDArray[np.int64], examples: Sequence[Sequence[int]]) -> None:
-        """Have some slots show these examples, one an episode, before they draw them again."""
-        for slot, numbers in zip(slots.tolist(), examples, strict=True):
+    def choose(
+        self, slots: NDArray[np.int64], examples: Sequence[Sequence[int]] | None, keep: bool
+    ) -> None:
+        """Have some slots show these examples, one an episode, before they draw them again.
+
+        Args:
+            slots: Which slots, int64 [n].
+            examples: Numbers for each; None: there are none, or, with `keep`, those of before.
+            keep: See `examples`.
+        """
+        if examples is None and keep:
+            return
+        for slot, numbers in zip(slots.tolist(), examples or [()] * len(slots), strict=True):
             self._chosen[slot] = list(reversed(numbers))
 
     def examples(self, slots: NDArray[np.int64], count: int) -> list[int]:

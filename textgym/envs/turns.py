@@ -45,7 +45,8 @@ class Turns:
         turn = self._mdp.tokenizer.decode(tokens)
         try:
             reply = self._conversation.reply(turn)
-            appended = self._mdp.encode_reply(reply.text)
+            ends = reply.done and not reply.text
+            appended = [] if ends else self._mdp.frame.reply(reply.text)
         except Exception as error:
             raise TaskError(
                 f"the conversation of example {self._prompt.index} (task {self._mdp.task.name!r}, "

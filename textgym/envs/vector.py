@@ -131,7 +131,7 @@ class TextGenerationVectorEnv(VectorEnv[Any, Any, Any]):
         draw = None if self._begun else lambda: int(self.np_random.integers(2**63))
         self._seeds.assign(seed, slots, draw)
         chosen = check_examples(options.get("example"), slots, self.mdp, self.num_envs)
-        self._seeds.choose(slots, chosen)
+        self._seeds.choose(slots, chosen, keep="reset_mask" in options)
         self._begin(slots)
         self._begun = True
         return self._observations(), self._infos(mask_of(slots, self.num_envs))

@@ -1,9 +1,10 @@
-"""What stands around prompts and replies: special tokens, and the marks of a chat template."""
+"""What stands around prompts and replies: special tokens, or a chat template's marks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
 Encode: TypeAlias = Callable[[str], list[int]]
 
@@ -11,129 +12,194 @@ WORDS = ("first words", "second words", "third words")
 """What is said where a template is tried out."""
 
 
-class Frame(NamedTuple):
-    """What stands around a text.
+class Frame(Protocol):
+    """What stands around texts."""
+
+    @property
+    def ids(self) -> frozenset[int]:
+        """All ids that stand there."""
+
+    def prompt(self, text: str) -> list[int]:
+        """Return the ids of a prompt in its frame."""
+
+    def cut(self, text: str, limit: int) -> list[int]:
+        """Return a prompt's frame and so many of its last ids as a limit of all leaves room for."""
+
+    def reply(self, text: str) -> list[int]:
+        """Return the ids of a reply in its frame, which follow the end of a turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialTokens:
+    """What a tokenizer puts around a text by itself, around prompts; nothing around replies.
 
     Attributes:
-        before: Ids.
-        opening: Text between these and the framed one, which is encoded with it.
-        closing: Text after the framed one, likewise.
-        after: Ids.
+        encode: A text to its ids.
+        before: Ids before a prompt.
+        after: Ids after it.
     """
 
+    encode: Encode
     before: tuple[int, ...] = ()
-    opening: str = ""
-    closing: str = ""
     after: tuple[int, ...] = ()
 
-    def encode(self, text: str, encode: Encode) -> list[int]:
-        """Return the ids of a text in its frame."""
-        return [*self.before, *encode(self.opening + text + self.closing), *self.after]
+    @property
+    def ids(self) -> frozenset[int]:
+        """See `Frame`."""
+        return frozenset((*self.before, *self.after))
 
-    def cut(self, text: str, encode: Encode, limit: int) -> list[int] | None:
-        """Return the frame and as many of the text's last ids as there is room for.
+    def prompt(self, text: str) -> list[int]:
+        """See `Frame`."""
+        return [*self.before, *self.encode(text), *self.after]
+
+    def cut(self, text: str, limit: int) -> list[int]:
+        """See `Frame`."""
+        room = limit - len(self.before) - len(self.after)
+        return [*self.before, *_last(self.encode(text), room), *self.after]
+
+    def reply(self, text: str) -> list[int]:
+        """See `Frame`."""
+        return self.encode(text) if text else []
+
+    @classmethod
+    def of(cls, encode: Callable[..., list[int]], texts: Iterable[str]) -> SpecialTokens:
+        """Find them.
 
         Args:
-            text: What is framed.
-            encode: Text to ids.
-            limit: The most ids of all together.
-
-        Returns:
-            The ids; None if there is no room for any of the text.
+            encode: Takes a text, and whether it is `framed`.
+            texts: Such as have ids, some of them.
         """
-        begin = [*self.before, *(encode(self.opening) if self.opening else [])]
-        end = [*(encode(self.closing) if self.closing else []), *self.after]
-        room = limit - len(begin) - len(end)
-        return [*begin, *encode(text)[-room:], *end] if room > 0 else None
+        if encode("", framed=True):
+            for text in texts:
+                ids, framed = encode(text), encode(text, framed=True)
+                for start in range(len(framed) - len(ids) + 1 if ids else 0):
+                    if framed[start : start + len(ids)] == ids:
+                        after = tuple(framed[start + len(ids) :])
+                        return cls(encode, tuple(framed[:start]), after)
+        return cls(encode)
 
 
-NO_FRAME = Frame()
+@dataclass(frozen=True, slots=True)
+class ChatTemplate:
+    """A user's words as a chat template writes them, for an assistant to answer.
 
+    The ids are those of all that the template writes, the words within it, but that special tokens
+    in the words are text; then they and what stands around them are encoded apart.
 
-def special_frame(encode: Callable[..., list[int]]) -> Frame:
-    """Return what a tokenizer puts before and after a text by itself, as around a letter.
-
-    Args:
-        encode: Takes a text, and whether it is `framed`.
+    Attributes:
+        encode: A text to its ids, in which special tokens are text.
+        marked: A text to its ids, in which special tokens are themselves.
+        special: How special tokens are written.
+        around: What stands before and after the first words of a user.
+        between: What stands between the end of an answer, left out, and later words; and after.
+        end: The special token that ends an answer.
+        trims: The words lose the whitespace around them.
     """
-    text, framed = encode("a"), encode("a", framed=True)
-    starts = range(len(framed) - len(text) + 1)
-    start = next((i for i in starts if framed[i : i + len(text)] == text), 0)
-    return Frame(tuple(framed[:start]), after=tuple(framed[start + len(text) :]))
+
+    encode: Encode
+    marked: Encode
+    special: frozenset[str]
+    around: tuple[str, str]
+    between: tuple[str, str]
+    end: str
+    trims: bool
+
+    @property
+    def ids(self) -> frozenset[int]:
+        """See `Frame`."""
+        return frozenset(self.marked("".join((*self.around, self.end, *self.between))))
+
+    def prompt(self, text: str) -> list[int]:
+        """See `Frame`."""
+        before, after = self.around
+        words = self._words(text)
+        if self._is_plain(words):
+            return self.marked(before + words + after)
+        return [*self.marked(before), *self.encode(words), *self.marked(after)]
+
+    def cut(self, text: str, limit: int) -> list[int]:
+        """See `Frame`."""
+        before, after = (self.marked(part) for part in self.around)
+        room = limit - len(before) - len(after)
+        return [*before, *_last(self.encode(self._words(text)), room), *after]
+
+    def reply(self, text: str) -> list[int]:
+        """See `Frame`."""
+        before, after = self.between
+        words = self._words(text)
+        if self._is_plain(words):
+            return self._inside(before + words + after)
+        return [*self._inside(before), *self.encode(words), *self._inside(after)]
+
+    def _words(self, text: str) -> str:
+        return text.strip() if self.trims else text
+
+    def _is_plain(self, words: str) -> bool:
+        return not any(token in words for token in self.special)
+
+    def _inside(self, text: str) -> list[int]:
+        """The ids of what follows others, before which some tokenizers put no space."""
+        return self.marked(self.end + text)[1:]
+
+    @classmethod
+    def of(cls, tokenizer: Any, encode: Encode, name: str) -> ChatTemplate:
+        """Find out what a template writes, by trying it.
+
+        Args:
+            tokenizer: Of `transformers`.
+            encode: A text to its ids, in which special tokens are text.
+            name: Of the tokenizer, for messages.
+
+        Raises:
+            ValueError: If there is no template, or it does not write words as they are, writes no
+                special token after an answer, or nothing that asks for one.
+        """
+        if not getattr(tokenizer, "chat_template", None):
+            raise ValueError(
+                f"tokenizer {name!r} has no chat template: name the folder, or the model, of one "
+                'that chats, or leave "chat:" out'
+            )
+
+        def marked(text: str) -> list[int]:
+            return list(tokenizer.encode(text, add_special_tokens=False)) if text else []
+
+        first, answer, second = WORDS
+        begun, padded = (_written(tokenizer, [words]) for words in (first, f"\n{first} \n"))
+        written = _written(tokenizer, WORDS)
+        before, _, after = begun.partition(first)
+        said, _, rest = written.partition(answer)
+        between, _, last = rest.partition(second)
+        marks = between.lstrip()  # Some end an answer with a space.
+        special = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
+        end = next((token for token in special if marks.startswith(token)), "")
+        asks = begun != _written(tokenizer, [first], ask=False)
+        if (
+            not end
+            or padded not in (begun, f"{before}\n{first} \n{after}")
+            or not (asks or said.rstrip() == begun.rstrip())
+        ):
+            raise ValueError(
+                f"the chat template of tokenizer {name!r} is not understood: it is to write users' "
+                "words as they are, what asks for an answer, and a special token after that, not "
+                f"{written!r}"
+            )
+        frame = (before, after), (marks.removeprefix(end), last)
+        return cls(encode, marked, frozenset(special), *frame, end, padded == begun)
 
 
-def chat_frames(tokenizer: Any, encode: Encode) -> tuple[Frame, Frame, str]:
-    """Return how a chat template writes a user's words, for an assistant to answer.
-
-    Args:
-        tokenizer: Of `transformers`, with a chat template.
-        encode: Text to its ids, in which special tokens are text.
-
-    Returns:
-        What stands around the first words of a user; what stands around later ones, the end of the
-        answer before them left out; and that end, the token that ends an answer.
-
-    Raises:
-        ValueError: If there is no template, or it does not write words as they are, or writes no
-            special token after an answer.
-    """
-    name = getattr(tokenizer, "name_or_path", "")
-    if not getattr(tokenizer, "chat_template", None):
-        raise ValueError(
-            f"tokenizer {name!r} has no chat template: take one of a model that chats, or leave "
-            '"chat:" out'
-        )
-    first, answer, second = WORDS
-    messages = [{"role": "user", "content": first}]
-    begun = _written(tokenizer, messages)
-    messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": second}]
-    written = _written(tokenizer, messages)
-    before, _, after = begun.partition(first)
-    said, _, rest = written.partition(answer)
-    between, _, last = rest.partition(second)
-    special = {t.content: t for t in tokenizer.added_tokens_decoder.values() if t.special}
-    marks = between.lstrip()  # Some end an answer with a space.
-    end = next((token for token in special if marks.startswith(token)), "")
-    rest = _stripped(marks.removeprefix(end), special.get(end))
-    prompts = _frame(tokenizer, before, after, special)
-    replies = _frame(tokenizer, rest, last, special)
-    answered = said + answer + between[: len(between) - len(marks)] + end
-    ends = prompts.encode(first, encode), replies.encode(second, encode)
-    whole = [*_ids(tokenizer, answered), *ends[1]]
-    if not end or _ids(tokenizer, begun) != ends[0] or _ids(tokenizer, written) != whole:
-        raise ValueError(
-            f"the chat template of tokenizer {name!r} is not understood: it is to write the words "
-            "of users and assistants as they are, and a special token after an answer, not "
-            f"{between[:20]!r}"
-        )
-    return prompts, replies, end
+def frame_of(tokenizer: Any) -> Frame:
+    """Return a tokenizer's `frame`; of one that has none, that there is nothing."""
+    frame: Frame = getattr(tokenizer, "frame", None) or SpecialTokens(tokenizer.encode)
+    return frame
 
 
-def _frame(tokenizer: Any, before: str, after: str, special: Mapping[str, Any]) -> Frame:
-    """Cut what a template writes around words next to its special tokens.
-
-    Args:
-        tokenizer: Of `transformers`.
-        before: What it writes before the words.
-        after: What it writes after them.
-        special: The special tokens by how they are written; some swallow the whitespace beside.
-    """
-    ends = {before.rfind(token) + len(token): token for token in special if token in before}
-    start = max(ends, default=0)
-    stop = min((after.find(token) for token in special if token in after), default=len(after))
-    opening = _stripped(before[start:], special.get(ends.get(start, "")))
-    outer = tuple(_ids(tokenizer, before[:start])), tuple(_ids(tokenizer, after[stop:]))
-    return Frame(outer[0], opening, after[:stop], outer[1])
+def _written(tokenizer: Any, words: Iterable[str], ask: bool = True) -> str:
+    """What a template makes of the words of a user, an assistant, a user ..."""
+    roles = ("user", "assistant", "user")
+    messages = [{"role": role, "content": text} for role, text in zip(roles, words, strict=False)]
+    options = {"tokenize": False, "add_generation_prompt": ask}
+    return str(tokenizer.apply_chat_template(messages, **options))
 
 
-def _stripped(text: str, token: Any) -> str:
-    """What is left of a text after a token, None for none."""
-    return text.lstrip() if token is not None and token.rstrip else text
-
-
-def _written(tokenizer: Any, messages: list[dict[str, str]]) -> str:
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-
-
-def _ids(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer.encode(text, add_special_tokens=False)) if text else []
+def _last(ids: list[int], room: int) -> list[int]:
+    return ids[-room:] if room > 0 else []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer as Backend
 
 from textgym.tokenizers.base import DecodeStream, decode_each, unknown_id
-from textgym.tokenizers.frames import NO_FRAME, chat_frames, special_frame
+from textgym.tokenizers.frames import ChatTemplate, Frame, SpecialTokens
 from textgym.tokenizers.pieces import PieceStream, compile_pieces
 from textgym.tokenizers.windows import WindowStream
 
@@ -31,7 +33,8 @@ class HuggingFaceTokenizer:
     - `clean_up_tokenization_spaces` stays off: it would delete spaces of text that an agent has
       already seen.
     - A tokenizer without EOS ends texts with its [SEP] (BERT); without either it is refused.
-    - A padding token that is the EOS token (a habit with GPT-2) is no padding token.
+    - A padding token that is the EOS token (a habit with GPT-2), or stands around prompts, is no
+      padding token.
 
     Args:
         tokenizer: A `tokenizers.Tokenizer`, or a `transformers` tokenizer, fast or slow. It is
@@ -42,8 +45,7 @@ class HuggingFaceTokenizer:
         name: For people and for signatures; default the tokenizer's `name_or_path`.
 
     Attributes:
-        prompt_frame: What stands around a prompt.
-        reply_frame: What stands around a reply.
+        frame: What stands around prompts and replies.
         signature: A checksum of the vocabulary, by which a learner's checkpoint knows the
             tokenizer it was trained with.
 
@@ -63,10 +65,10 @@ class HuggingFaceTokenizer:
         self.name = name or getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
         vocabulary = _vocabulary(tokenizer)
         self._coder = _coder(tokenizer)
-        self.prompt_frame, self.reply_frame = special_frame(self._coder.encode), NO_FRAME
+        self.frame: Frame = SpecialTokens.of(self._coder.encode, self._some_texts(vocabulary))
         if chat:
-            self.prompt_frame, self.reply_frame, end = chat_frames(tokenizer, self.encode)
-            eos_token = eos_token or end
+            self.frame = template = ChatTemplate.of(tokenizer, self.encode, self.name)
+            eos_token = eos_token or template.end
         eos = eos_token or _eos_token(tokenizer, vocabulary)
         if eos not in vocabulary:
             raise ValueError(
@@ -86,7 +88,7 @@ class HuggingFaceTokenizer:
         self.vocab_size = max(len(used), 1 + max(used))
         special = _special_ids(tokenizer) | (set(range(self.vocab_size)) - used)
         pad = vocabulary.get(_pad_token(tokenizer, vocabulary) or eos, self.eos_id)
-        self.pad_id = self.vocab_size if pad == self.eos_id else pad
+        self.pad_id = self.vocab_size if pad in {self.eos_id, *self.frame.ids} else pad
         special |= {self.eos_id, pad}
         self.illegal_ids = frozenset(special - {self.eos_id})
         self._skipped = frozenset(special | {self.pad_id})
@@ -106,15 +108,21 @@ class HuggingFaceTokenizer:
         Raises:
             ImportError: If it was not one of `transformers` and that is not installed.
         """
-        tokenizer = self._given
+        tokenizer = copy.deepcopy(self._given)
         if isinstance(tokenizer, Backend):
             from transformers import PreTrainedTokenizerFast
 
             wrap: Any = PreTrainedTokenizerFast
-            names = {"eos_token": self.eos_id, "pad_token": self.pad_id}
-            tokens = {name: tokenizer.id_to_token(index) for name, index in names.items()}
-            tokenizer = wrap(tokenizer_object=tokenizer, **tokens)
+            pad = tokenizer.id_to_token(self.pad_id)
+            tokenizer = wrap(tokenizer_object=tokenizer, pad_token=pad)
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(self.eos_id)
         tokenizer.save_pretrained(str(folder))
+
+    def _some_texts(self, vocabulary: Mapping[str, int]) -> Iterator[str]:
+        """Texts that the tokenizer knows: a letter, or what its tokens say."""
+        yield "a"
+        for index in islice(vocabulary.values(), 300):
+            yield self._coder.decode([index])
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text; no special token is added, none is read out of the text."""

@@ -159,18 +159,34 @@ def check_same_run(asked: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     """
     wanted, known = (dict(_leaves(fields)) for fields in (asked, saved))
     for name in sorted(set(wanted) | set(known)):
-        if name not in MAY_CHANGE and wanted.get(name) != known.get(name):
+        values = [fields.get(name, _NOTHING) for fields in (known, wanted)]
+        if name not in MAY_CHANGE and values[0] != values[1]:
             raise ValueError(
-                f"the run to resume has {name} = {known.get(name)!r}, asked for is "
-                f"{wanted.get(name)!r}; ask for the same, or start a new run in another output "
-                "folder (with init to start from this one's policy)"
+                f"the run to resume has {name} = {values[0]!r}, asked for is {values[1]!r}; ask "
+                "for the same, or start a new run in another output folder (with init to start "
+                "from this one's policy)"
             )
 
 
-def _leaves(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """A configuration's values; the name of one within an object is OBJECT.NAME."""
+class _Nothing:
+    """What a configuration has that does not name a field."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+_NOTHING = _Nothing()
+
+
+def _leaves(fields: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """A configuration's values by name, OBJECT.NAME within an object.
+
+    An object that is empty has none, but within another it is a value itself.
+    """
     for name, value in fields.items():
-        if name in MAY_CHANGE or not isinstance(value, Mapping):
-            yield name, value
+        place = within + name
+        whole = not isinstance(value, Mapping) or (within and not value)
+        if place in MAY_CHANGE or whole:
+            yield place, value
         else:
-            yield from ((f"{name}.{inner}", item) for inner, item in _leaves(value))
+            yield from _leaves(value, f"{place}.")

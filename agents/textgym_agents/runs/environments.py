@@ -43,8 +43,10 @@ def make_envs(env_id: str, num_envs: int, env_kwargs: Mapping[str, Any] | None =
 
 def tokenizer_of(envs: VectorEnv) -> Any:
     """The tokenizer of a text environment, if it has one that can be saved; else None."""
-    single = getattr(envs.unwrapped, "envs", [envs])[0].unwrapped
-    tokenizer = getattr(getattr(single, "mdp", None), "tokenizer", None)
+    base: Any = envs.unwrapped
+    if isinstance(base, gym.vector.SyncVectorEnv):
+        base = base.envs[0].unwrapped
+    tokenizer = getattr(getattr(base, "mdp", None), "tokenizer", None)
     return tokenizer if hasattr(tokenizer, "save_pretrained") else None
 
 
