@@ -69,12 +69,21 @@ NO_CURVE = ("likelihood", "random reward")
 """Whose training texts are the expert's, or are not scored by the task's reward."""
 
 
-def algorithms(group_size: int, rate: float) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
+class Clipped(NamedTuple):
+    """What PPO and NLPO have of their own: a step size, and the advantages' lambda."""
+
+    learning_rate: float
+    gae_lambda: float
+
+
+def algorithms(
+    group_size: int, rate: float, clipped: Clipped
+) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
     """What is compared: configurations, and arguments of their environments."""
     linear: dict[str, Any] = {"learning_rate": rate, "schedule": "linear"}
     groups: dict[str, Any] = {"learning_rate": rate, "group_size": group_size}
-    clipped = linear | {  # Four steps a batch, which go as far as one of the others.
-        "learning_rate": rate / 4,
+    epochs = linear | {
+        **clipped._asdict(),
         "num_epochs": 2,
         "num_minibatches": 2,
         "value_coef": 0.1,
@@ -100,8 +109,8 @@ def algorithms(group_size: int, rate: float) -> dict[str, tuple[AlgorithmConfig,
         "gspo": (GRPOConfig(variant="gspo", **groups), {}),
         "cispo": (GRPOConfig(variant="cispo", **groups), {}),
         "a2c": (A2CConfig(normalize_advantages=True, **linear), {}),
-        "ppo": (PPOConfig(**clipped), {}),
-        "nlpo": (NLPOConfig(mask_top_p=0.95, mask_interval=2, **clipped), {}),
+        "ppo": (PPOConfig(**epochs), {}),
+        "nlpo": (NLPOConfig(mask_top_p=0.95, mask_interval=2, **epochs), {}),
         "trpo": (trpo, {}),
         "expert iteration": (ExpertIterationConfig(**groups), {}),
         "likelihood": (MaximumLikelihoodConfig(**linear), {"demonstrations": "expert"}),
@@ -109,7 +118,7 @@ def algorithms(group_size: int, rate: float) -> dict[str, tuple[AlgorithmConfig,
     }
 
 
-ALGORITHMS = tuple(algorithms(2, RATE))
+ALGORITHMS = tuple(algorithms(2, RATE, Clipped(RATE, 1.0)))
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,13 @@ class Where:
     group_size: int
     temperature: float
     learning_rate: float
+    clipped: Clipped
     lora_rank: int = 0
+
+    @property
+    def algorithms(self) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
+        """What is compared here."""
+        return algorithms(self.group_size, self.learning_rate, self.clipped)
 
     @property
     def id(self) -> str:
@@ -141,7 +156,7 @@ class Where:
 
 def learn(where: Where, name: str, steps: int, num_envs: int, seed: int, folder: Path) -> Path:
     """Train by one of `algorithms`; the last checkpoint."""
-    algorithm, env_kwargs = algorithms(where.group_size, where.learning_rate)[name]
+    algorithm, env_kwargs = where.algorithms[name]
     config = TrainConfig(
         env_id=f"textgym:{where.id}",
         env_kwargs={"level": where.level, "mask_in_info": False, **env_kwargs},
@@ -319,6 +334,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=100_000, help="tokens a run")
     parser.add_argument("--learning-rate", type=float, default=RATE)
+    parser.add_argument("--gae-lambda", type=float, default=0.95, help="of PPO and NLPO")
+    parser.add_argument(
+        "--clipped-rate",
+        type=float,
+        help="their step size; default a quarter of the others', with which the four steps that "
+        "they take a batch go as far as one of those",
+    )
     parser.add_argument("--lora-rank", type=int, default=0, help="0: all weights learn")
     parser.add_argument("--num-envs", type=int, default=64)
     parser.add_argument("--group-size", type=int, default=4, help="texts a prompt")
@@ -336,14 +358,14 @@ def main() -> None:
         args.group_size,
         args.temperature,
         args.learning_rate,
+        Clipped(args.clipped_rate or args.learning_rate / 4, args.gae_lambda),
         args.lora_rank,
     )
     names = [START, CHOSEN, *args.only]
     batches: dict[str, Any] = {"steps": args.steps, "num_envs": args.num_envs}
     batches |= {"temperature": args.temperature, "LoRA rank": args.lora_rank}
     batches[START] = bundled_weights()
-    every = algorithms(where.group_size, where.learning_rate)
-    learned = {name: every[name] for name in args.only}
+    learned = {name: where.algorithms[name] for name in args.only}
     check_same(args.runs / where.table, batches, learned)
     folders = {
         name: [
