@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -136,6 +138,8 @@ def test_special_tokens_in_words_are_text_and_words_can_be_cut() -> None:
         marks = [[index for index in ids if index in SPECIAL] for ids in (plain, marked)]
         assert marks[0] == marks[1] and len(marks[0]) >= 3
     plain = tokenizer.frame.prompt("Say THAT now.")
+    for copied in (pickle.loads(pickle.dumps(tokenizer)), copy.deepcopy(tokenizer)):
+        assert copied.frame.prompt("Say THAT now.") == plain
     cut = tokenizer.frame.cut("Say THAT now.", len(plain) - 2)
     start = plain.index(tokenizer.encode("Say")[0])
     assert cut == [*plain[:start], *plain[start + 2 :]]

@@ -87,8 +87,8 @@ class ChatTemplate:
     in the words are text; then they and what stands around them are encoded apart.
 
     Attributes:
+        tokenizer: Of `transformers`; to it special tokens in a text are themselves.
         encode: A text to its ids, in which special tokens are text.
-        marked: A text to its ids, in which special tokens are themselves.
         special: How special tokens are written.
         around: What stands before and after the first words of a user.
         between: What stands between the end of an answer, left out, and later words; and after.
@@ -96,8 +96,8 @@ class ChatTemplate:
         trims: The words lose the whitespace around them.
     """
 
+    tokenizer: Any
     encode: Encode
-    marked: Encode
     special: frozenset[str]
     around: tuple[str, str]
     between: tuple[str, str]
@@ -107,19 +107,19 @@ class ChatTemplate:
     @property
     def ids(self) -> frozenset[int]:
         """See `Frame`."""
-        return frozenset(self.marked("".join((*self.around, self.end, *self.between))))
+        return frozenset(self._marked("".join((*self.around, self.end, *self.between))))
 
     def prompt(self, text: str) -> list[int]:
         """See `Frame`."""
         before, after = self.around
         words = self._words(text)
         if self._is_plain(words):
-            return self.marked(before + words + after)
-        return [*self.marked(before), *self.encode(words), *self.marked(after)]
+            return self._marked(before + words + after)
+        return [*self._marked(before), *self.encode(words), *self._marked(after)]
 
     def cut(self, text: str, limit: int) -> list[int]:
         """See `Frame`."""
-        before, after = (self.marked(part) for part in self.around)
+        before, after = (self._marked(part) for part in self.around)
         room = limit - len(before) - len(after)
         return [*before, *_last(self.encode(self._words(text)), room), *after]
 
@@ -131,6 +131,9 @@ class ChatTemplate:
             return self._inside(before + words + after)
         return [*self._inside(before), *self.encode(words), *self._inside(after)]
 
+    def _marked(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False)) if text else []
+
     def _words(self, text: str) -> str:
         return text.strip() if self.trims else text
 
@@ -139,7 +142,7 @@ class ChatTemplate:
 
     def _inside(self, text: str) -> list[int]:
         """The ids of what follows others, before which some tokenizers put no space."""
-        return self.marked(self.end + text)[1:]
+        return self._marked(self.end + text)[1:]
 
     @classmethod
     def of(cls, tokenizer: Any, encode: Encode, name: str) -> ChatTemplate:
@@ -159,9 +162,6 @@ class ChatTemplate:
                 f"tokenizer {name!r} has no chat template: name the folder, or the model, of one "
                 'that chats, or leave "chat:" out'
             )
-
-        def marked(text: str) -> list[int]:
-            return list(tokenizer.encode(text, add_special_tokens=False)) if text else []
 
         first, answer, second = WORDS
         begun, padded = (_written(tokenizer, [words]) for words in (first, f"\n{first} \n"))
@@ -184,7 +184,7 @@ class ChatTemplate:
                 f"{written!r}"
             )
         frame = (before, after), (marks.removeprefix(end), last)
-        return cls(encode, marked, frozenset(special), *frame, end, padded == begun)
+        return cls(tokenizer, encode, frozenset(special), *frame, end, padded == begun)
 
 
 def frame_of(tokenizer: Any) -> Frame:
