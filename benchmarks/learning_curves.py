@@ -327,7 +327,8 @@ def title(args: argparse.Namespace, scores: Scores) -> str:
     )
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
+    """What is asked for on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--env", default="Story-v0", choices=list(ENV_IDS))
     parser.add_argument("--level", default="medium", choices=("easy", "medium", "hard"))
@@ -350,7 +351,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(ALGORITHMS), choices=ALGORITHMS)
     parser.add_argument("--runs", type=Path, default=Path("runs/learning_curves"))
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the table")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
     budget = Budget(steps=args.steps, num_envs=args.num_envs, held_out=args.episodes)
     where = Where(
         args.env,

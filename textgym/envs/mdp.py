@@ -215,7 +215,7 @@ class TextMDP:
         few = isinstance(self.task, FileTask) and self.num_examples <= CHECKED_PROMPTS
         if few and self.prompt_overflow == "error":
             for index in range(self.num_examples):
-                self._encode_prompt(index)
+                self.prompt(index)  # Which keeps those of a small file.
 
     def check_index(self, index: Any) -> int:
         """A chosen example number, or a ValueError that names the range."""

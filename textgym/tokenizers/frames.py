@@ -171,7 +171,7 @@ class ChatTemplate:
         between, _, last = rest.partition(second)
         marks = between.lstrip()  # Some end an answer with a space.
         special = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
-        end = next((token for token in special if marks.startswith(token)), "")
+        end = max((token for token in special if marks.startswith(token)), key=len, default="")
         asks = begun != _written(tokenizer, [first], ask=False)
         if (
             not end
