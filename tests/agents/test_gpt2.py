@@ -60,20 +60,17 @@ def decode(forward: Any, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
     tokens = torch.randint(VOCAB, (ROWS, PROMPT + STEPS), generator=generator)
     columns = PROMPT + STEPS + 3
     buffer = KeyValueBuffer(3, ROWS, columns, dtype, torch.device("cpu"))
-    causal = torch.full((1, 1, PROMPT, PROMPT), buffer.never, dtype=dtype).triu_(1)
-    positions = torch.arange(PROMPT + STEPS).expand(ROWS, -1)
-    cache = buffer.plan(Write(column=0, attend_from=None))
+    lengths = torch.full((ROWS,), PROMPT) - (torch.arange(ROWS) == 0) * 2
+    own = torch.arange(PROMPT).expand(ROWS, -1)
+    inside = (own < lengths[:, None]).flatten().nonzero().flatten()
+    rows, columns_of = inside // PROMPT, inside % PROMPT
+    cache = buffer.plan(Write(rows, columns_of, inside))
     chosen = torch.tensor([1, 7])
-    mask = causal.expand(ROWS, 1, -1, -1)
-    found = [forward(tokens[:, :PROMPT], positions[:, :PROMPT], mask, cache, chosen)]
-    buffer.bias[:, :PROMPT] = 0
-    buffer.bias[0, :2] = buffer.never
-    for column in range(PROMPT, PROMPT + STEPS):
-        buffer.bias[:, column] = 0
-        cache = buffer.plan(Write(column=column, attend_from=0, attend_to=columns))
-        step = slice(column, column + 1)
-        mask = buffer.bias[:, None, None]
-        found.append(forward(tokens[:, step], positions[:, step], mask, cache, None))
+    found = [forward(tokens[:, :PROMPT], own, buffer.mask(own, PROMPT), cache, chosen)]
+    for step in range(STEPS):
+        at = lengths[:, None] + step
+        cache = buffer.plan(Write(torch.arange(ROWS), at[:, 0], width=columns))
+        found.append(forward(tokens.gather(1, at), at, buffer.mask(at, columns), cache, None))
     return found
 
 

@@ -210,6 +210,18 @@ def test_slots_that_stay_idle_leave_the_batch_and_come_back() -> None:
     assert (3, 1) in shapes
 
 
+@pytest.mark.parametrize("grow", [1, 7])
+def test_buffers_are_as_wide_as_the_longest_context_and_some_slack(grow: int) -> None:
+    """However unlike the paces at which contexts grow, and after long ones have ended."""
+    policy = CausalLMPolicy(gpt2(), PAD, cache_slack=4)
+    for observations, active in contexts_walk(np.random.default_rng(5), 150, grow=grow, still=0.4):
+        cached_logits(policy, observations, active)
+        cache = policy._contexts._cache
+        assert cache is not None
+        longest = int(cache._lengths[cache.slots].max())
+        assert longest <= cache._buffer.num_columns <= min(longest + 2 * 4, WIDTH)
+
+
 def test_a_copied_policy_has_a_cache_of_its_own() -> None:
     policy = CausalLMPolicy(gpt2(), PAD)
     observations, active = next(contexts_walk(np.random.default_rng(1), 1))

@@ -62,13 +62,12 @@ class ContextCache:
     ) -> None:
         self._forward = forward
         self._activations = activations
-        self._device = device
+        self._dtype, self._device = dtype, device
         self._slack = max(slack, 1)
         self._width = width
-        self._buffer = KeyValueBuffer(num_layers, num_slots, self._slack, dtype, device)
+        self._buffer = KeyValueBuffer(num_layers, num_slots, min(self._slack, width), dtype, device)
         self._tokens = np.zeros((num_slots, width), np.int64)
         self._lengths = np.zeros(num_slots, np.int64)
-        self._columns = np.zeros((num_slots, width), np.int64)
         self._kept = np.zeros((num_slots, width), np.int64)
         self._slots = np.arange(num_slots)
         self._rows = np.arange(num_slots)
@@ -77,14 +76,13 @@ class ContextCache:
 
     def clear(self, activations: Activations | None = None) -> None:
         """Forget everything, but keep the memory; `activations` as at first."""
-        self._buffer.clear()
         self._lengths[:] = 0
         self._activations = activations
 
     @property
     def layout(self) -> tuple[int, int, torch.dtype, torch.device]:
         """Slots, longest context, floating-point type and device it was made for."""
-        return len(self._lengths), self._width, self._buffer.bias.dtype, self._device
+        return len(self._lengths), self._width, self._dtype, self._device
 
     @property
     def slots(self) -> _IntArray:
@@ -120,10 +118,9 @@ class ContextCache:
         growing = np.flatnonzero(active & (missing > 0))
         extending = growing[self._lengths[growing] > 0]
         fresh = growing[self._lengths[growing] == 0]
-        grown = int(missing[extending].max(initial=0))
-        self._make_room(grown, int(missing[fresh].max(initial=0)), active)
+        self._make_room(np.where(active, lengths, self._lengths), active)
         if len(extending):
-            self._extend(contexts, extending, missing[extending], grown)
+            self._extend(contexts, extending, missing[extending])
         if len(fresh):
             self._prefill(contexts, fresh, missing[fresh])
         return self._step(contexts, lengths, active)
@@ -137,35 +134,50 @@ class ContextCache:
         same = np.where(differs.any(axis=1), differs.argmax(axis=1), self._width)
         common = np.minimum(np.minimum(same, self._lengths), target)
         diverged = (common < target) & (common < self._lengths)
-        kept = np.where(active, np.where(diverged, 0, common), self._lengths)
-        shorter = np.flatnonzero((kept < self._lengths) & (self._rows >= 0))
-        if len(shorter):
-            self._buffer.hide(
-                self._index(self._rows[shorter]), self._columns[shorter, kept[shorter]]
-            )
-        self._lengths = kept
-        missing: _IntArray = np.where(active, target - kept, 0)
+        self._lengths = np.where(active, np.where(diverged, 0, common), self._lengths)
+        missing: _IntArray = np.where(active, target - self._lengths, 0)
         return missing
 
-    def _make_room(self, grown: int, prompt: int, active: _BoolArray) -> None:
-        """See that every active slot has a row, and that the new columns fit.
+    def _make_room(self, lengths: _IntArray, active: _BoolArray) -> None:
+        """See that every active slot has a row, and every row enough columns, but not far more.
 
         Args:
-            grown: Columns that extended contexts will take after the head.
-            prompt: Columns that fresh contexts will take, to end where the head will then be.
+            lengths: int64 ``[N]``, how long each context will be.
             active: bool ``[N]``.
         """
-        buffer = self._buffer
         self._idle = np.where(active, 0, self._idle + 1)
         has_row = self._rows >= 0
         idle = has_row & (self._idle >= _IDLE_CALLS)
-        full = buffer.head + grown + 1 > buffer.num_columns or buffer.head + grown < prompt
-        if full or (active & ~has_row).any():
-            slots = np.flatnonzero((has_row & ~idle) | active)
-            head = max(int(self._lengths[slots].max()), prompt - grown)
-            self._relayout(slots, head, head + grown + self._slack)
-        elif idle.any():
+        staying = (has_row & ~idle) | active
+        longest, columns = int(lengths[staying].max()), self._buffer.num_columns
+        if (active & ~has_row).any():
+            self._move(np.flatnonzero(staying), longest)
+            return
+        if idle.any():
             self._drop(idle)
+        if not longest <= columns <= longest + 2 * self._slack:
+            self._move(None, longest)
+
+    def _move(self, slots: _IntArray | None, longest: int) -> None:
+        """Move what is live into buffers for contexts of up to ``longest`` tokens, and slack.
+
+        Args:
+            slots: int64 ``[R]``, those that have a row from now on; None: as before.
+            longest: See there.
+        """
+        kept = self._lengths[self._slots if slots is None else slots]
+        columns = min(longest + self._slack, self._width)
+        if slots is None:
+            self._buffer.move(None, int(kept.max()), columns)
+            return
+        rows = np.maximum(self._rows[slots], 0)
+        self._buffer.move(self._index(rows), int(kept.max()), columns)
+        dropped = np.ones(len(self._rows), np.bool_)
+        dropped[slots] = False
+        self._lengths[dropped] = 0
+        self._rows[dropped] = -1
+        self._rows[slots] = np.arange(len(slots))
+        self._slots = slots
 
     def _drop(self, idle: _BoolArray) -> None:
         """Take the rows of some slots away; the last of the others take their places."""
@@ -180,65 +192,49 @@ class ContextCache:
         self._rows[idle] = -1
         self._rows[slots] = np.arange(count)
 
-    def _relayout(self, slots: _IntArray, head: int, num_columns: int) -> None:
-        lengths = self._lengths[slots]
-        longest = int(lengths.max())
-        order = np.arange(longest) - (longest - lengths)[:, None]
-        columns = np.take_along_axis(self._columns[slots], np.maximum(order, 0), axis=1)
-        rows = np.maximum(self._rows[slots], 0)
-        self._buffer.relayout(rows, columns, lengths, head, num_columns)
-        dropped = np.ones(len(self._rows), np.bool_)
-        dropped[slots] = False
-        self._lengths[dropped] = 0
-        self._rows[dropped] = -1
-        self._rows[slots] = np.arange(len(slots))
-        self._slots = slots
-        self._columns = head - self._lengths[:, None] + np.arange(self._width)
-
-    def _extend(
-        self, contexts: _IntArray, slots: _IntArray, missing: _IntArray, grown: int
-    ) -> None:
+    def _extend(self, contexts: _IntArray, slots: _IntArray, missing: _IntArray) -> None:
         """Compute several new tokens of some contexts, on top of what their rows hold."""
-        buffer = self._buffer
-        rows = self._index(self._rows[slots])
-        start = int(self._columns[slots, 0].min())
-        order = np.arange(grown)
-        positions = self._lengths[slots, None] + order
-        at = np.minimum(positions, self._width - 1)
-        past = buffer.bias[rows, start : buffer.head][:, None, None, :]
-        mask = torch.cat(
-            [past.expand(-1, 1, grown, -1), self._causal(grown).expand(len(slots), 1, -1, -1)], -1
+        grown = int(missing.max())
+        positions = self._lengths[slots, None] + np.arange(grown)
+        ids = np.take_along_axis(contexts[slots], np.minimum(positions, self._width - 1), axis=1)
+        sequence, token = np.nonzero(np.arange(grown) < missing[:, None])
+        rows, width = self._rows[slots], int((self._lengths[slots] + missing).max())
+        write = Write(
+            rows=self._index(rows[sequence]),
+            columns=self._index(positions[sequence, token]),
+            tokens=self._index(sequence * grown + token),
+            width=width,
+            sequences=self._index(rows),
         )
-        cache = buffer.plan(Write(column=buffer.head, attend_from=start, rows=rows))
-        ids = np.take_along_axis(contexts[slots], at, axis=1)
-        self._forward(self._index(ids), self._index(at), mask, cache, self._nothing)
-        self._name(contexts, slots, missing, np.arange(len(slots)) * grown)
-        self._append(contexts, slots, missing, buffer.head)
-        buffer.head += grown
+        self._compute(ids, positions, write, width, self._nothing)
+        self._append(contexts, slots, missing, np.arange(len(slots)) * grown)
 
     def _prefill(self, contexts: _IntArray, slots: _IntArray, missing: _IntArray) -> None:
         """Compute new contexts but for their last tokens, equal ones once."""
         longest = int(missing.max())
         unique: dict[bytes, int] = {}
         source = np.zeros(len(slots), np.int64)
-        first: list[int] = []
         for index, (slot, length) in enumerate(zip(slots, missing, strict=True)):
             source[index] = unique.setdefault(contexts[slot, :length].tobytes(), len(unique))
-            if len(first) < len(unique):
-                first.append(int(slot))
-        column = self._buffer.head - longest
+        first = slots[np.unique(source, return_index=True)[1]]
+        slot, token = np.nonzero(np.arange(longest) < missing[:, None])
         write = Write(
-            column=column,
-            attend_from=None,
-            rows=self._index(self._rows[slots]),
-            source=self._index(source),
+            rows=self._index(self._rows[slots[slot]]),
+            columns=self._index(token),
+            tokens=self._index(source[slot] * longest + token),
+            sequences=self._index(self._rows[first]),
         )
-        ids = self._index(contexts[first, :longest])
-        positions = torch.arange(longest, device=self._device).expand(len(first), -1)
-        mask = self._causal(longest).expand(len(first), 1, -1, -1)
-        self._forward(ids, positions, mask, self._buffer.plan(write), self._nothing)
-        self._name(contexts, slots, missing, source * longest)
-        self._append(contexts, slots, missing, column)
+        positions = np.tile(np.arange(longest), (len(first), 1))
+        self._compute(contexts[first, :longest], positions, write, longest, self._nothing)
+        self._append(contexts, slots, missing, source * longest)
+
+    def _compute(
+        self, ids: _IntArray, positions: _IntArray, write: Write, width: int, select: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Run the model on ``[B, q]`` tokens that attend to ``width`` columns; see `Forward`."""
+        inputs, places = self._index(np.stack([ids, positions]))
+        mask = self._buffer.mask(places, width)
+        return self._forward(inputs, places, mask, self._buffer.plan(write), select)
 
     def _name(
         self, contexts: _IntArray, slots: _IntArray, missing: _IntArray, first: _IntArray
@@ -261,47 +257,33 @@ class ContextCache:
             self._kept[own, at] = self._activations.name(before, tokens, first[more] + step)
 
     def _append(
-        self, contexts: _IntArray, slots: _IntArray, missing: _IntArray, column: int
+        self, contexts: _IntArray, slots: _IntArray, missing: _IntArray, first: _IntArray
     ) -> None:
-        """Note that each slot's ``missing`` next tokens stand in the columns from ``column``."""
-        for slot, count in zip(slots, missing, strict=True):
-            start = self._lengths[slot]
-            self._columns[slot, start : start + count] = np.arange(column, column + count)
-            self._tokens[slot, start : start + count] = contexts[slot, start : start + count]
+        """Note that the rows hold each slot's ``missing`` next tokens; ``first`` as in `_name`."""
+        self._name(contexts, slots, missing, first)
+        self._tokens[slots] = contexts[slots]
         self._lengths[slots] += missing
-        self._buffer.show(self._index(self._rows[slots]), np.full(len(slots), column), missing)
 
     def _step(
         self, contexts: _IntArray, lengths: _IntArray, active: _BoolArray
     ) -> tuple[_IntArray, Tensor, Tensor]:
-        buffer, column = self._buffer, self._buffer.head
-        slots = np.flatnonzero(active)
-        last = lengths[slots] - 1
-        tokens = contexts[slots, last]
-        rows = self._rows[slots]
-        inputs = np.zeros((2, len(self._slots), 1), np.int64)
-        inputs[0, rows, 0], inputs[1, rows, 0] = tokens, last
-        ids, positions = self._index(inputs)
-        buffer.bias[:, column] = 0.0
-        mask = buffer.bias[:, None, None]
-        cache = buffer.plan(Write(column=column, attend_from=0, attend_to=buffer.num_columns))
-        hidden, logits = self._forward(ids, positions, mask, cache, None)
+        """Compute the last token of every active context; inactive rows compute what is unused."""
+        slots = self._slots[active[self._slots]]
+        rows, last = self._rows[slots], lengths[slots] - 1
+        ids, positions = np.zeros((2, len(self._slots), 1), np.int64)
+        ids[rows, 0], positions[rows, 0] = contexts[slots, last], last
+        at, width = self._index(rows), self._buffer.num_columns
+        write = Write(
+            rows=at,
+            columns=self._index(last),
+            tokens=None if len(rows) == len(self._slots) else at,
+            width=width,
+        )
+        hidden, logits = self._compute(ids, positions, write, width, None)
         self._name(contexts, slots, np.ones_like(slots), rows)
-        if len(slots) < len(self._slots):
-            inactive = np.ones(len(self._slots), np.bool_)
-            inactive[rows] = False
-            buffer.bias[self._index(np.flatnonzero(inactive)), column] = buffer.never
-        self._columns[slots, last] = column
-        self._tokens[slots, last] = tokens
+        self._tokens[slots, last] = contexts[slots, last]
         self._lengths[slots] = lengths[slots]
-        buffer.head += 1
         return self._slots, hidden, logits
-
-    def _causal(self, size: int) -> Tensor:
-        """The additive mask of a text that starts from nothing, ``[1, 1, size, size]``."""
-        buffer = self._buffer
-        full = buffer.bias.new_full((1, 1, size, size), buffer.never)
-        return full.triu_(diagonal=1)
 
     def _index(self, array: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)

@@ -1,8 +1,8 @@
 """Tokens at their own positions in decoders that know one position for the whole batch.
 
 An encoder-decoder model of transformers takes a token's position from how many columns its cache
-has. Slots that began at different times have different positions in the same column, so here
-they are given to the module that turns positions into numbers.
+has. Slots that began at different times are at different positions, so here these are given to the
+module that turns positions into numbers.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 Positions: TypeAlias = Literal["absolute", "relative"]
@@ -31,21 +32,22 @@ def position_kind(decoder: nn.Module) -> Positions | None:
 
 @contextmanager
 def positions_given(
-    decoder: nn.Module, positions: Tensor, key_positions: Tensor | None
+    decoder: nn.Module, kind: Positions | None, positions: Tensor, width: int
 ) -> Iterator[None]:
     """Let a decoder's forward pass place its tokens as told.
 
     Args:
-        decoder: One with a `position_kind`.
+        decoder: See `position_kind`.
+        kind: What that is.
         positions: int64 ``[B, q]``, of the tokens that go in.
-        key_positions: int64 ``[B, k]``, of those attended to; only for relative positions.
+        width: How many tokens they attend to, from position 0 on.
     """
-    if key_positions is None:
+    if kind == "absolute":
         handles = _place_absolute(decoder.get_submodule("embed_positions"), positions)
     else:
         first = _first_attention(decoder)
         assert first is not None
-        bias = _relative_bias(first, positions, key_positions)
+        bias = _relative_bias(first, positions, width)
         handles = [first.register_forward_pre_hook(_setting("position_bias", bias), **_KWARGS)]
     try:
         yield
@@ -70,10 +72,10 @@ def _place_absolute(embedding: nn.Module, positions: Tensor) -> list[Any]:
     ]
 
 
-def _relative_bias(attention: Any, positions: Tensor, key_positions: Tensor) -> Tensor:
-    """The bias ``[B, heads, q, k]`` that the module's own tables have for such distances."""
+def _relative_bias(attention: Any, positions: Tensor, width: int) -> Tensor:
+    """The bias ``[B, heads, q, width]`` that the module's own tables have for such distances."""
     buckets = attention._relative_position_bucket(
-        key_positions[:, None, :] - positions[:, :, None],
+        torch.arange(width, device=positions.device) - positions[:, :, None],
         bidirectional=False,
         num_buckets=attention.relative_attention_num_buckets,
         max_distance=attention.relative_attention_max_distance,

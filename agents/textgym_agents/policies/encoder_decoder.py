@@ -90,7 +90,6 @@ class EncoderDecoder:
         self,
         ids: Tensor,
         positions: Tensor,
-        key_positions: Tensor | None,
         mask: Tensor,
         cache: EncoderDecoderCache,
         prompt_mask: Tensor,
@@ -100,7 +99,7 @@ class EncoderDecoder:
         if self.max_positions is not None:  # Those of padding may lie beyond.
             positions = positions.clamp(max=self.max_positions - 1)
         with (
-            positions_given(self._decoder, positions, key_positions),
+            positions_given(self._decoder, self.positions, positions, mask.shape[-1]),
             computing(self._model, self._precision, False),
         ):
             hidden, _, logits = self._forward(

@@ -39,7 +39,6 @@ class Decode(Protocol):
         self,
         ids: Tensor,
         positions: Tensor,
-        key_positions: Tensor | None,
         mask: Tensor,
         cache: EncoderDecoderCache,
         prompt_mask: Tensor,
@@ -177,7 +176,6 @@ class Seq2SeqCache:
         num_layers: Decoder layers.
         num_slots: ``N``.
         slack: Columns beyond the longest response; more mean fewer moves of the buffers.
-        relative: The decoder wants to know the positions of what it attends to.
         dtype: The model's floating-point type.
         device: The model's device.
     """
@@ -191,7 +189,6 @@ class Seq2SeqCache:
         num_layers: int,
         num_slots: int,
         slack: int,
-        relative: bool,
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
@@ -199,7 +196,6 @@ class Seq2SeqCache:
         self._start_id = start_id
         self._num_layers = num_layers
         self._slack = slack
-        self._relative = relative
         self._prompts = EncodedPrompts(encode, num_slots, dtype, device)
         self.layout = (num_slots, dtype, device)
         self._responses = self._make_responses(2 * _WIDTH_STEP)
@@ -234,7 +230,7 @@ class Seq2SeqCache:
         num_slots, dtype, device = self.layout
         return ContextCache(
             self._forward,
-            num_layers=self._num_layers + self._relative,  # One more keeps the positions.
+            num_layers=self._num_layers,
             num_slots=num_slots,
             width=width,
             slack=self._slack,
@@ -248,19 +244,13 @@ class Seq2SeqCache:
         """What the `ContextCache` calls: the decoder, with the prompts of the batch's slots."""
         layer: Any = cache.layers[0]
         write: Write = layer.write
-        rows = np.arange(len(ids))
-        if write.rows is not None:
-            source = slice(None) if write.source is None else write.source.cpu().numpy()
-            rows[source] = write.rows.cpu().numpy()
-        prompts, prompt_mask = self._prompts.rows(self._responses.slots[rows])
-        key_positions = None
-        if self._relative:
-            own = positions[:, None, :, None]
-            key_positions = cache.update(own, own[..., :0], self._num_layers)[0][:, 0, :, 0]
+        slots = self._responses.slots
+        if write.sequences is not None:
+            slots = slots[write.sequences.cpu().numpy()]
+        prompts, prompt_mask = self._prompts.rows(slots)
         return self._decode(
             torch.where(positions == 0, self._start_id, ids),
             positions,
-            key_positions,
             mask,
             EncoderDecoderCache(cache, prompts),
             prompt_mask,

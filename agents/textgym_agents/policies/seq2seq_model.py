@@ -208,7 +208,6 @@ class Seq2SeqModel:
                 num_layers=self._passes.num_layers,
                 num_slots=num_slots,
                 slack=self._cache_slack,
-                relative=self._passes.positions == "relative",
                 dtype=dtype,
                 device=device,
             )
