@@ -104,7 +104,7 @@ def test_numbers_and_gradients_are_those_of_a_pass_of_its_own(
     trained = sum(parameter.requires_grad for parameter in policy.parameters())
     assert len(taken) == len(computed) == 3 * parts + trained
     for one, other in zip(taken, computed, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+        texts.assert_rounded(one, other)
 
 
 FROZEN = [
@@ -131,7 +131,7 @@ def test_gradients_of_what_is_not_frozen_are_the_same(
     computed = learned(policy, [batch])
     assert len(taken) == len(computed) == 3 + len(kept)
     for one, other in zip(taken, computed, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+        texts.assert_rounded(one, other)
 
 
 def test_what_an_activation_gave_is_not_held_until_the_backward_pass() -> None:
@@ -188,7 +188,7 @@ def test_a_critic_takes_over_what_it_has_computed(monkeypatch: pytest.MonkeyPatc
         taken = learned(policy, [batch])
     policy.clear_cache()
     for one, other in zip(taken, learned(policy, [batch]), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+        texts.assert_rounded(one, other)
 
 
 def test_in_bfloat16_the_update_sees_what_the_rollout_saw() -> None:
@@ -366,7 +366,7 @@ def test_batches_beyond_the_limit_are_computed_twice(monkeypatch: pytest.MonkeyP
         with pytest.raises(AssertionError, match="was computed"):
             policy.evaluate(batch)
     for one, other in zip(whole, learned(policy, [batch]), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+        texts.assert_rounded(one, other)
 
 
 @pytest.mark.parametrize("frozen", ["nothing", "adapted", *FROZEN])
@@ -390,7 +390,7 @@ def test_second_derivatives_are_the_layers_own(frozen: str) -> None:
     taken = product()
     policy.clear_cache()
     for one, other in zip(taken, product(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-12)
+        texts.assert_rounded(one, other)
 
 
 def test_rows_are_found_by_what_comes_before() -> None:

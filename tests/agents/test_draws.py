@@ -62,7 +62,7 @@ def assert_as_computed(policy: CausalLMPolicy, batch: list[Episode], found: list
     count, computed = logits_computed(policy, batch)
     assert count > 0 and len(found) == len(computed) > 20
     for one, other in zip(found, computed, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+        texts.assert_rounded(one, other)
 
 
 @pytest.mark.parametrize("env_id", ["textgym/Tiny-v0", "textgym/Story-v0", "textgym/Wordle-v0"])
@@ -120,7 +120,7 @@ def test_draws_from_another_distribution_are_not(change: Any, masks: bool) -> No
     policy.clear_cache()
     _, computed = logits_computed(policy, changed)
     for one, other in zip(found, computed, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+        texts.assert_rounded(one, other)
 
 
 @pytest.mark.parametrize("sampling", [Sampling(top_k=5), Sampling(epsilon=0.1)], ids=str)

@@ -143,3 +143,8 @@ def act_along(
             values[row].append(float(acted.values[row]))
     flat = torch.stack([table for row in tables for table in row])
     return flat, torch.tensor([value for row in values for value in row])
+
+
+def assert_rounded(one: torch.Tensor, other: torch.Tensor) -> None:
+    """Check that float64 tensors differ by rounding alone: by 1e-13 of the largest element."""
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-13 * float(other.abs().max()))
