@@ -49,6 +49,7 @@ from textgym_agents.algorithms import (
     RLOOConfig,
     TRPOConfig,
 )
+from textgym_agents.algorithms.schedules import Schedule
 from textgym_agents.checkpoint import CHECKPOINTS, LATEST, load_checkpoint_policy
 from textgym_agents.evaluate import Estimate
 from textgym_agents.loggers import read_rows
@@ -77,18 +78,19 @@ class Clipped(NamedTuple):
 
 
 def algorithms(
-    group_size: int, rate: float, clipped: Clipped
+    group_size: int, rate: float, clipped: Clipped, schedule: Schedule
 ) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
     """What is compared: configurations, and arguments of their environments."""
     linear: dict[str, Any] = {"learning_rate": rate, "schedule": "linear"}
-    groups: dict[str, Any] = {"learning_rate": rate, "group_size": group_size}
+    reinforced: dict[str, Any] = linear | {"group_size": group_size}
+    groups: dict[str, Any] = reinforced | {"schedule": schedule}
     epochs = linear | {
         **clipped._asdict(),
         "num_epochs": 2,
         "num_minibatches": 2,
         "value_coef": 0.1,
     }
-    reinforce = ReinforceConfig(schedule="linear", baseline="leave_one_out", **groups)
+    reinforce = ReinforceConfig(baseline="leave_one_out", **reinforced)
     trpo = TRPOConfig(
         target_kl=0.02,
         gae_lambda=1.0,
@@ -100,7 +102,7 @@ def algorithms(
     )
     return {
         "reinforce": (reinforce, {}),
-        "scst": (ReinforceConfig(schedule="linear", baseline="greedy", **groups), {}),
+        "scst": (ReinforceConfig(baseline="greedy", **reinforced), {}),
         "rloo": (RLOOConfig(**groups), {}),
         "grpo": (GRPOConfig(**groups), {}),
         BF16: (GRPOConfig(**groups), {}),
@@ -118,7 +120,7 @@ def algorithms(
     }
 
 
-ALGORITHMS = tuple(algorithms(2, RATE, Clipped(RATE, 1.0)))
+ALGORITHMS = tuple(algorithms(2, RATE, Clipped(RATE, 1.0), "linear"))
 
 
 @dataclass(frozen=True)
@@ -135,12 +137,13 @@ class Where:
     temperature: float
     learning_rate: float
     clipped: Clipped
+    schedule: Schedule
     lora_rank: int = 0
 
     @property
     def algorithms(self) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
         """What is compared here."""
-        return algorithms(self.group_size, self.learning_rate, self.clipped)
+        return algorithms(self.group_size, self.learning_rate, self.clipped, self.schedule)
 
     @property
     def id(self) -> str:
@@ -342,6 +345,13 @@ def arguments() -> argparse.Namespace:
         help="their step size; default a quarter of the others', with which the four steps that "
         "they take a batch go as far as one of those",
     )
+    parser.add_argument(
+        "--schedule",
+        default="constant",
+        choices=("constant", "linear"),
+        help="how the step size of RLOO, GRPO, its variants and expert iteration changes; that of "
+        "the others falls along a line",
+    )
     parser.add_argument("--lora-rank", type=int, default=0, help="0: all weights learn")
     parser.add_argument("--num-envs", type=int, default=64)
     parser.add_argument("--group-size", type=int, default=4, help="texts a prompt")
@@ -364,6 +374,7 @@ def main() -> None:
         args.temperature,
         args.learning_rate,
         Clipped(args.clipped_rate or args.learning_rate / 4, args.gae_lambda),
+        args.schedule,
         args.lora_rank,
     )
     names = [START, CHOSEN, *args.only]
