@@ -19,6 +19,7 @@ from transformers import (
     MambaConfig,
     MistralConfig,
     OPTConfig,
+    Phi3Config,
     PreTrainedConfig,
     PreTrainedModel,
     Qwen3Config,
@@ -46,14 +47,24 @@ MODELS = pytest.mark.parametrize("make_model", [gpt2, llama])
 def contexts_walk(
     rng: np.random.Generator, steps: int, *, grow: int = 1, reset: float = 0.15, still: float = 0.0
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
-    """Contexts that grow by 1 to ``grow`` tokens a step, with resets and idle slots."""
+    """Contexts that grow by 1 to ``grow`` tokens a step, with resets and idle slots.
+
+    Some become shorter or others in the middle, and some slots stay away for several steps.
+    """
     observations = np.full((SLOTS, WIDTH), PAD)
     lengths = np.zeros(SLOTS, np.int64)
+    away = np.zeros(SLOTS, np.int64)
     prompts = rng.integers(VOCAB, size=(3, 9))
     for _ in range(steps):
-        active = rng.random(SLOTS) > 0.2
+        away = np.where((away == 0) & (rng.random(SLOTS) < 0.05), 5, np.maximum(away - 1, 0))
+        active = (rng.random(SLOTS) > 0.2) & (away == 0)
         for slot in np.flatnonzero(active):
             amount = int(rng.integers(1, grow + 1))
+            if lengths[slot] > 1 and rng.random() < 0.06:
+                lengths[slot] = rng.integers(1, lengths[slot])
+                observations[slot, lengths[slot] :] = PAD
+                if rng.random() < 0.5:
+                    observations[slot, rng.integers(lengths[slot])] = rng.integers(VOCAB)
             if lengths[slot] == 0 or lengths[slot] + amount > WIDTH or rng.random() < reset:
                 size = int(rng.integers(1, 10))
                 observations[slot] = PAD
@@ -247,10 +258,25 @@ SIZES = {
 GROUPED = {"intermediate_size": 24, "num_key_value_heads": 2, "head_dim": 8}
 OPT = {"ffn_dim": 24, "word_embed_proj_dim": 16, "dropout": 0.0, "pad_token_id": 1}
 NEO = {"attention_types": [[["global", "local"], 1]], "window_size": 4}
+LONG = {
+    "rope_type": "longrope",
+    "rope_theta": 10_000.0,
+    "short_factor": [1.0, 1.0],
+    "long_factor": [3.0, 4.0],
+    "original_max_position_embeddings": WIDTH,
+    "factor": 4.0,
+}
+PHI = {
+    "intermediate_size": 24,
+    "max_position_embeddings": 4 * WIDTH,
+    "original_max_position_embeddings": WIDTH,
+    "rope_parameters": LONG,
+}
 FAMILIES: list[tuple[type[PreTrainedConfig], dict[str, Any], bool]] = [
     (OPTConfig, OPT, True),
     (GPTNeoXConfig, {"intermediate_size": 24}, True),
     (Qwen3Config, GROUPED, True),
+    (Phi3Config, PHI, True),
     (Gemma2Config, GROUPED, True),
     (Gemma2Config, GROUPED | {"sliding_window": 4}, False),
     (MistralConfig, GROUPED | {"sliding_window": 4}, False),
@@ -271,7 +297,7 @@ def test_other_families_are_exact_with_the_cache_or_do_without(
             parameter.add_(0.15 * torch.randn_like(parameter))
     assert (cacheable_width(model) >= WIDTH) is cached
     policy = CausalLMPolicy(model, PAD, cache_slack=3)
-    for observations, active in contexts_walk(np.random.default_rng(0), 40, grow=4, still=0.1):
+    for observations, active in contexts_walk(np.random.default_rng(0), 120, grow=6, still=0.1):
         torch.testing.assert_close(
             cached_logits(policy, observations, active),
             reference_logits(model, observations, active),
@@ -318,3 +344,20 @@ def test_padding_needs_no_positions() -> None:
         shown = np.where(np.arange(WIDTH) < np.array(lengths)[:, None], observations, PAD)
         found, expected = policy.step_log_probs(shown), fresh.step_log_probs(shown)
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_keys_of_nan_weights_are_forgotten() -> None:
+    """A masked column still counts zero times what it holds, and zero times NaN is NaN."""
+    model = gpt2()
+    policy = CausalLMPolicy(model, PAD)
+    weights = copy.deepcopy(model.state_dict())
+    observations = np.random.default_rng(0).integers(VOCAB, size=(3, 12))
+    with torch.no_grad():
+        model.get_parameter("transformer.wpe.weight").fill_(torch.nan)
+    with torch.inference_mode():
+        policy._contexts.last_tokens(observations, np.full(3, 12), np.ones(3, np.bool_))
+    model.load_state_dict(weights)
+    shorter = np.where(np.arange(12) < 5, observations, PAD)
+    found = policy.step_log_probs(shorter)
+    expected = CausalLMPolicy(model, PAD, cache=False).step_log_probs(shorter)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)

@@ -46,7 +46,7 @@ class CausalLMPolicy(LanguageModelPolicy):
             False: all values are 0.
         critic: Gives the values instead; see `critic.Critic`.
         cache: Keep keys and values between calls of `act`.
-        cache_slack: Buffer columns beyond the longest context so far: more move the buffers less
+        cache_slack: Buffer columns beyond the longest context: more move the buffers less
             often, but all are read at each step.
         precision: Of matrix products; keys and values are kept in it. Weights, log-probabilities
             and values are float32 in any case.

@@ -42,7 +42,7 @@ class ContextCache:
         num_layers: Decoder layers.
         num_slots: ``N``.
         width: The longest context.
-        slack: Columns beyond the longest context so far; more mean fewer moves of the buffers.
+        slack: Columns beyond the longest context; more mean fewer moves of the buffers.
         dtype: The model's floating-point type.
         device: The model's device.
         activations: What ``forward`` keeps, whose rows are named after the tokens; None: nothing.
@@ -77,6 +77,7 @@ class ContextCache:
     def clear(self, activations: Activations | None = None) -> None:
         """Forget everything, but keep the memory; `activations` as at first."""
         self._lengths[:] = 0
+        self._buffer.cache.reset()  # Of weights that were NaN, even what is masked would show.
         self._activations = activations
 
     @property
@@ -193,12 +194,16 @@ class ContextCache:
         self._rows[slots] = np.arange(count)
 
     def _extend(self, contexts: _IntArray, slots: _IntArray, missing: _IntArray) -> None:
-        """Compute several new tokens of some contexts, on top of what their rows hold."""
-        grown = int(missing.max())
-        positions = self._lengths[slots, None] + np.arange(grown)
-        ids = np.take_along_axis(contexts[slots], np.minimum(positions, self._width - 1), axis=1)
-        sequence, token = np.nonzero(np.arange(grown) < missing[:, None])
-        rows, width = self._rows[slots], int((self._lengths[slots] + missing).max())
+        """Compute several new tokens of some contexts, on top of what their rows hold.
+
+        Padding repeats a context's newest token, which some models tell long texts from short by.
+        """
+        grown, ends = int(missing.max()), self._lengths[slots] + missing
+        order = np.arange(grown)
+        positions = np.minimum(self._lengths[slots, None] + order, ends[:, None] - 1)
+        ids = np.take_along_axis(contexts[slots], positions, axis=1)
+        sequence, token = np.nonzero(order < missing[:, None])
+        rows, width = self._rows[slots], int(ends.max())
         write = Write(
             rows=self._index(rows[sequence]),
             columns=self._index(positions[sequence, token]),

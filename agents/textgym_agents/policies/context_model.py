@@ -58,7 +58,7 @@ class ContextModel:
     Args:
         model: A transformers decoder with a linear head; see `fuse_activations`.
         cache: Keep keys and values between calls of `last_tokens`; see `CausalLMPolicy`.
-        cache_slack: Buffer columns beyond the longest context so far.
+        cache_slack: Buffer columns beyond the longest context.
         precision: Of matrix products, keys and values.
         gradient_checkpointing: Compute layers again in the backward pass.
 
@@ -291,8 +291,6 @@ class ContextModel:
         self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Cache, select: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """What the cache calls."""
-        if self._max_positions is not None:  # Those of padding may lie beyond.
-            positions = positions.clamp(max=self._max_positions - 1)
         if self._gpt2 is None or self._gpt2.hooked:
             if self._activations is not None:
                 self._activations.close()

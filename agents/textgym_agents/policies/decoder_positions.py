@@ -32,7 +32,7 @@ def position_kind(decoder: nn.Module) -> Positions | None:
 
 @contextmanager
 def positions_given(
-    decoder: nn.Module, kind: Positions | None, positions: Tensor, width: int
+    decoder: nn.Module, kind: Positions, positions: Tensor, width: int
 ) -> Iterator[None]:
     """Let a decoder's forward pass place its tokens as told.
 

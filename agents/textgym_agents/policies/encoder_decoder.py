@@ -96,8 +96,7 @@ class EncoderDecoder:
         select: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Go on from what a cache has; see `seq2seq_cache.Decode`."""
-        if self.max_positions is not None:  # Those of padding may lie beyond.
-            positions = positions.clamp(max=self.max_positions - 1)
+        assert self.positions is not None, "a decoder whose tokens cannot be placed has no cache"
         with (
             positions_given(self._decoder, self.positions, positions, mask.shape[-1]),
             computing(self._model, self._precision, False),

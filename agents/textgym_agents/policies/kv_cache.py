@@ -83,7 +83,7 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
 
     def _kept(self, states: Tensor) -> Tensor:
         """In the type of the buffers: rotary embeddings make float32 keys under autocast."""
-        return states.to(self._dtype) if states.is_floating_point() else states
+        return states.to(self._dtype)
 
     def move(self, rows: Tensor | None, live: int, num_columns: int) -> None:
         """Move the first ``live`` columns of ``rows`` into buffers of another size.
@@ -113,7 +113,7 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
             self.keys, self.values = self.keys[:count], self.values[:count]
 
     def get_seq_length(self) -> int:
-        """The number of columns that the next tokens attend to, besides their own."""
+        """0, since masks and positions are given to the model."""
         return 0
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
@@ -142,9 +142,7 @@ class KeyValueBuffer:
         device: Where the buffers live.
 
     Attributes:
-        num_rows: Rows there are.
         num_columns: Columns there are.
-        never: What masks add to the attention scores where a token does not attend.
         cache: What a transformers model takes as ``past_key_values``.
     """
 
@@ -159,8 +157,6 @@ class KeyValueBuffer:
         self._layers = [BufferLayer(num_rows, num_columns, dtype) for _ in range(num_layers)]
         self._dtype, self._device = dtype, device
         self.cache = Cache(layers=list(self._layers))
-        self.never = torch.finfo(dtype).min
-        self.num_rows = num_rows
         self.num_columns = num_columns
 
     def plan(self, write: Write) -> Cache:
@@ -177,11 +173,11 @@ class KeyValueBuffer:
             width: See there.
 
         Returns:
-            ``[B, 1, q, width]``, 0 up to a token's own column, and `never` beyond.
+            ``[B, 1, q, width]``, 0 up to a token's own column, and the lowest number beyond.
         """
         beyond = torch.arange(width, device=self._device) > positions[:, None, :, None]
         nothing = torch.zeros((), dtype=self._dtype, device=self._device)
-        return nothing.expand(beyond.shape).masked_fill(beyond, self.never)
+        return nothing.expand(beyond.shape).masked_fill(beyond, torch.finfo(self._dtype).min)
 
     def drop(self, holes: Tensor, last: Tensor, count: int) -> None:
         """Keep the first ``count`` rows, and the memory of the others until the next `move`.
@@ -193,7 +189,6 @@ class KeyValueBuffer:
         """
         for layer in self._layers:
             layer.drop(holes, last, count)
-        self.num_rows = count
 
     def move(self, rows: Tensor | None, live: int, num_columns: int) -> None:
         """Move the first ``live`` columns of ``rows`` into buffers of another size.
@@ -205,5 +200,4 @@ class KeyValueBuffer:
         """
         for layer in self._layers:
             layer.move(rows, live, num_columns)
-        self.num_rows = self.num_rows if rows is None else len(rows)
         self.num_columns = num_columns

@@ -47,7 +47,7 @@ class Seq2SeqPolicy(LanguageModelPolicy):
             state; False: all values are 0.
         critic: Gives the values instead; see `critic.Critic`.
         cache: Keep what was computed between calls of `act`.
-        cache_slack: Buffer columns beyond the longest response so far: more move the buffers less
+        cache_slack: Buffer columns beyond the longest response: more move the buffers less
             often, but all are read at each step.
         precision: Of matrix products: as the weights are (``fp32``), or ``bf16``.
         gradient_checkpointing: `evaluate` keeps each layer's input alone for the backward pass

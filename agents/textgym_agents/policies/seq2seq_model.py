@@ -29,7 +29,7 @@ class Seq2SeqModel:
     Args:
         model: A transformers encoder-decoder with a linear head.
         cache: Keep what was encoded and decoded between calls of `last_tokens`.
-        cache_slack: Buffer columns beyond the longest response so far.
+        cache_slack: Buffer columns beyond the longest response.
         precision: Of matrix products, keys and values.
         gradient_checkpointing: Compute layers again in the backward pass.
 
