@@ -77,7 +77,7 @@ class ContextCache:
     def clear(self, activations: Activations | None = None) -> None:
         """Forget everything, but keep the memory; `activations` as at first."""
         self._lengths[:] = 0
-        self._buffer.cache.reset()  # Of weights that were NaN, even what is masked would show.
+        self._buffer.clear()
         self._activations = activations
 
     @property

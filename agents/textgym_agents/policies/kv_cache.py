@@ -159,6 +159,13 @@ class KeyValueBuffer:
         self.cache = Cache(layers=list(self._layers))
         self.num_columns = num_columns
 
+    def clear(self) -> None:
+        """Put zeros everywhere: of weights that were NaN, even what is masked would show."""
+        for layer in self._layers:
+            for buffer in (layer.keys, layer.values):
+                if buffer is not None:
+                    buffer.zero_()
+
     def plan(self, write: Write) -> Cache:
         """The cache, which will do as ``write`` says in the next forward pass."""
         for layer in self._layers:
