@@ -107,9 +107,13 @@ def test_learning_curves_run_in_small_and_go_on(tmp_path: Path) -> None:
     assert len(logs) == 16
     assert run("learning_curves.py", *small, *folders) == output
     assert all(path.read_bytes() == log for path, log in logs.items())
-    for other, wrong in (("--temperature", "temperature"), ("--learning-rate", "reinforce, scst")):
+    for option, value, wrong in (
+        ("--temperature", "0.6", "temperature"),
+        ("--learning-rate", "0.6", "reinforce, scst"),
+        ("--schedule", "linear", "rloo, grpo"),
+    ):
         with pytest.raises(subprocess.CalledProcessError) as refused:
-            run("learning_curves.py", *small, other, "0.6", *folders)
+            run("learning_curves.py", *small, option, value, *folders)
         assert f"has runs with another {wrong}" in refused.value.stderr
 
 
