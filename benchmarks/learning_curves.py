@@ -78,10 +78,10 @@ class Clipped(NamedTuple):
 
 
 def algorithms(
-    group_size: int, rate: float, clipped: Clipped, schedule: Schedule
+    group_size: int, rate: float, clipped: Clipped, schedule: Schedule, warmup: float
 ) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
     """What is compared: configurations, and arguments of their environments."""
-    linear: dict[str, Any] = {"learning_rate": rate, "schedule": "linear"}
+    linear: dict[str, Any] = {"learning_rate": rate, "schedule": "linear", "warmup": warmup}
     reinforced: dict[str, Any] = linear | {"group_size": group_size}
     groups: dict[str, Any] = reinforced | {"schedule": schedule}
     epochs = linear | {
@@ -120,7 +120,7 @@ def algorithms(
     }
 
 
-ALGORITHMS = tuple(algorithms(2, RATE, Clipped(RATE, 1.0), "linear"))
+ALGORITHMS = tuple(algorithms(2, RATE, Clipped(RATE, 1.0), "linear", 0.0))
 
 
 @dataclass(frozen=True)
@@ -138,12 +138,15 @@ class Where:
     learning_rate: float
     clipped: Clipped
     schedule: Schedule
+    warmup: float
     lora_rank: int = 0
 
     @property
     def algorithms(self) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
         """What is compared here."""
-        return algorithms(self.group_size, self.learning_rate, self.clipped, self.schedule)
+        return algorithms(
+            self.group_size, self.learning_rate, self.clipped, self.schedule, self.warmup
+        )
 
     @property
     def id(self) -> str:
@@ -352,6 +355,9 @@ def arguments() -> argparse.Namespace:
         help="how the step size of RLOO, GRPO, its variants and expert iteration changes; that of "
         "the others falls along a line",
     )
+    parser.add_argument(
+        "--warmup", type=float, default=0.0, help="share of a run in which the step size rises"
+    )
     parser.add_argument("--lora-rank", type=int, default=0, help="0: all weights learn")
     parser.add_argument("--num-envs", type=int, default=64)
     parser.add_argument("--group-size", type=int, default=4, help="texts a prompt")
@@ -375,6 +381,7 @@ def main() -> None:
         args.learning_rate,
         Clipped(args.clipped_rate or args.learning_rate / 4, args.gae_lambda),
         args.schedule,
+        args.warmup,
         args.lora_rank,
     )
     names = [START, CHOSEN, *args.only]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from textgym_agents.algorithms.entropy import check_entropy
 from textgym_agents.algorithms.minibatches import Split
-from textgym_agents.algorithms.schedules import Schedule
+from textgym_agents.algorithms.schedules import ScheduleConfig
 from textgym_agents.algorithms.value_normalization import CriticAlgorithm
 from textgym_agents.checks import check_choices, require
 from textgym_agents.losses import entropy_bonus, policy_gradient_loss, value_loss
@@ -26,15 +26,12 @@ from textgym_agents.returns import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class A2CConfig:
+class A2CConfig(ScheduleConfig):
     """A2C: one step a batch, towards actions that did better than the learned value."""
 
     # Step size of Adam. Lower: slower and steadier. Higher: faster, until it diverges; language
     # models want 1e-5 to 1e-3, small networks 5e-4 to 1e-2.
     learning_rate: float = 7e-4
-
-    # How the step size changes: not at all, or to 0 at total_steps, along a line or half a cosine.
-    schedule: Schedule = "constant"
 
     # Step size of what the values alone depend on: a value head, a network, or a separate critic.
     # Lower: values follow slowly; a language model's head, which starts at 0, explains next to
@@ -109,6 +106,7 @@ class A2CConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        require("warmup", self.warmup, least=0, most=1)
         require("learning_rate", self.learning_rate, above=0)
         if self.value_learning_rate is not None:
             require("value_learning_rate", self.value_learning_rate, above=0)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from textgym_agents.algorithms.schedules import Schedule, scheduled
+from textgym_agents.algorithms.schedules import ScheduleConfig, scheduled
 from textgym_agents.distributed import adamw, sum_gradients
 from textgym_agents.policies import Contexts, Episode, Policy
 from textgym_agents.policies.memory import give_back_in_backward
@@ -156,8 +156,9 @@ class Algorithm(ABC, Generic[ConfigT]):
 
     def rate_share(self, progress: float) -> float:
         """What share of a step size is in use: by the schedule, if there is one."""
-        schedule: Schedule = getattr(self.config, "schedule", "constant")
-        return scheduled(schedule, progress)
+        if not isinstance(self.config, ScheduleConfig):
+            return 1.0
+        return scheduled(self.config.schedule, progress, self.config.warmup)
 
     def update(
         self,

@@ -12,7 +12,7 @@ from textgym_agents.algorithms.base import check_rewards
 from textgym_agents.algorithms.entropy import check_entropy
 from textgym_agents.algorithms.epochs import Batch, EpochAlgorithm, Steps, join
 from textgym_agents.algorithms.minibatches import Split
-from textgym_agents.algorithms.schedules import Schedule
+from textgym_agents.algorithms.schedules import ScheduleConfig
 from textgym_agents.checks import check_choices, require
 from textgym_agents.losses import entropy_bonus, negative_log_likelihood
 from textgym_agents.policies import Episode, Evaluation
@@ -20,15 +20,12 @@ from textgym_agents.returns import best_of_groups, returns_to_go
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExpertIterationConfig:
+class ExpertIterationConfig(ScheduleConfig):
     """Expert iteration: imitate the best of several episodes with the same start."""
 
     # Step size of Adam. Lower: slower and steadier. Higher: faster, until it diverges; language
     # models want 1e-5 to 1e-3, small networks 1e-3 to 1e-2.
     learning_rate: float = 1e-3
-
-    # How the step size changes: not at all, or to 0 at total_steps in a line or half a cosine.
-    schedule: Schedule = "constant"
 
     # Neighbouring environments that start from the same seed, hence the same prompt, and are
     # compared; 2 or more, must divide num_envs. Lower: more prompts a batch. Higher: better bests.
@@ -83,6 +80,7 @@ class ExpertIterationConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        require("warmup", self.warmup, least=0, most=1)
         require("learning_rate", self.learning_rate, above=0)
         require("group_size", self.group_size, least=2)
         require("gamma", self.gamma, least=0, most=1)

@@ -13,7 +13,7 @@ from textgym_agents.algorithms.entropy import check_entropy
 from textgym_agents.algorithms.epochs import Batch, EpochAlgorithm, Steps, join, spread
 from textgym_agents.algorithms.minibatches import Split
 from textgym_agents.algorithms.reference import Reference
-from textgym_agents.algorithms.schedules import Schedule
+from textgym_agents.algorithms.schedules import ScheduleConfig
 from textgym_agents.checks import check_choices, require
 from textgym_agents.losses import (
     Aggregation,
@@ -58,7 +58,7 @@ VARIANTS: Mapping[Variant, Settings] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class GRPOConfig:
+class GRPOConfig(ScheduleConfig):
     """GRPO: raise the probability of episodes that did better than others with the same start."""
 
     # Which published recipe. grpo: the original; dr_grpo: neither lengths nor deviations divide;
@@ -70,9 +70,6 @@ class GRPOConfig:
     # Step size of Adam. Lower: slower and steadier. Higher: faster, until it diverges; language
     # models want 1e-6 to 1e-3, small networks 1e-3 to 1e-2.
     learning_rate: float = 1e-3
-
-    # How the step size changes: not at all, or to 0 at total_steps in a line or half a cosine.
-    schedule: Schedule = "constant"
 
     # Neighbouring environments that start from the same seed, hence the same prompt, and are
     # compared; 2 or more, must divide num_envs. Lower: more prompts a batch. Higher: better
@@ -170,6 +167,7 @@ class GRPOConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        require("warmup", self.warmup, least=0, most=1)
         for name in ("learning_rate", "constant_length"):
             require(name, getattr(self, name), above=0)
         require("group_size", self.group_size, least=2)

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 from textgym_agents.algorithms.base import Algorithm, passes
-from textgym_agents.algorithms.schedules import Schedule, scheduled
+from textgym_agents.algorithms.schedules import ScheduleConfig
 from textgym_agents.checks import check_choices, require
 from textgym_agents.losses import negative_log_likelihood
 from textgym_agents.policies import Episode, Policy
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaximumLikelihoodConfig:
+class MaximumLikelihoodConfig(ScheduleConfig):
     """Maximum likelihood: make the expert's actions more probable, one step a batch.
 
     The environment must show the expert's next action in info["expert_action"]; text
@@ -29,14 +29,6 @@ class MaximumLikelihoodConfig:
     # Largest step size of Adam. Lower: slower and steadier. Higher: faster, until it diverges;
     # small fresh models take 1e-3, pretrained ones 1e-5 to 1e-4.
     learning_rate: float = 1e-3
-
-    # How the step size falls after the warm-up, to 0 at total_steps: not at all, along a line, or
-    # along half a cosine.
-    schedule: Schedule = "constant"
-
-    # Share of total_steps, 0 to 1, over which the step size first rises from 0 in a line. Lower:
-    # starts at once. Higher: steadier start.
-    warmup: float = 0.0
 
     # Largest Euclidean norm of the gradient of a step; a longer one is scaled down. Lower:
     # steadier. Higher: single batches move more. 0: no limit.
@@ -71,8 +63,8 @@ class MaximumLikelihoodConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
-        require("learning_rate", self.learning_rate, above=0)
         require("warmup", self.warmup, least=0, most=1)
+        require("learning_rate", self.learning_rate, above=0)
         require("max_grad_norm", self.max_grad_norm, least=0)
         require("weight_decay", self.weight_decay, least=0)
         require("dropout", self.dropout, least=0, most=0.9)
@@ -130,10 +122,6 @@ class MaximumLikelihood(Algorithm[MaximumLikelihoodConfig]):
             "perplexity": math.exp(min(loss_sum, 700.0)),
             "entropy": entropy_sum,
         }
-
-    def rate_share(self, progress: float) -> float:
-        """Warm-up in a line, then the schedule; ``progress`` is the share of training done."""
-        return scheduled(self.config.schedule, progress, self.config.warmup)
 
     @contextmanager
     def _dropping(self) -> Iterator[None]:

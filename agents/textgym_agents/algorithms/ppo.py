@@ -18,7 +18,7 @@ from textgym_agents.algorithms.entropy import EntropyCoefficient, check_entropy
 from textgym_agents.algorithms.epochs import Floats, join, means
 from textgym_agents.algorithms.minibatches import Part, Split
 from textgym_agents.algorithms.reference import Reference, steered
-from textgym_agents.algorithms.schedules import Schedule
+from textgym_agents.algorithms.schedules import ScheduleConfig
 from textgym_agents.algorithms.value_normalization import RunningScale
 from textgym_agents.checks import check_choices, require
 from textgym_agents.losses import (
@@ -35,16 +35,12 @@ _EARLY_STOP = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class PPOConfig:
+class PPOConfig(ScheduleConfig):
     """PPO: several steps on each batch, none of which moves an action's probability far."""
 
     # Step size of Adam. Lower: slower and steadier. Higher: faster, until it diverges; language
     # models want 1e-6 to 3e-4, small networks 3e-4 to 3e-3.
     learning_rate: float = 3e-4
-
-    # How the step size changes: constant, or falling to 0 at total_steps, along a line or half a
-    # cosine. Falling settles where constant steps keep wandering.
-    schedule: Schedule = "constant"
 
     # Step size of what the values alone depend on: a value head, a network, or a separate critic.
     # Lower: values follow slowly; a language model's head, which starts at 0, explains next to
@@ -156,6 +152,7 @@ class PPOConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        require("warmup", self.warmup, least=0, most=1)
         for name in ("learning_rate", "clip_range"):
             require(name, getattr(self, name), above=0)
         for name in ("gamma", "gae_lambda"):

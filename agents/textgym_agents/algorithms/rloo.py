@@ -12,7 +12,7 @@ from textgym_agents.algorithms.entropy import check_entropy
 from textgym_agents.algorithms.epochs import Batch, EpochAlgorithm, Steps, join, spread
 from textgym_agents.algorithms.minibatches import Split
 from textgym_agents.algorithms.reference import Reference
-from textgym_agents.algorithms.schedules import Schedule
+from textgym_agents.algorithms.schedules import ScheduleConfig
 from textgym_agents.checks import check_choices, require
 from textgym_agents.losses import (
     clipped_policy_loss,
@@ -25,15 +25,12 @@ from textgym_agents.returns import mean_of_others, returns_to_go
 
 
 @dataclass(frozen=True, kw_only=True)
-class RLOOConfig:
+class RLOOConfig(ScheduleConfig):
     """RLOO: raise the probability of episodes by how much better they did than their group."""
 
     # Step size of Adam. Lower: slower and steadier. Higher: faster, until it diverges; language
     # models want 1e-6 to 1e-3, small networks 1e-3 to 1e-2.
     learning_rate: float = 1e-3
-
-    # How the step size changes: not at all, or to 0 at total_steps in a line or half a cosine.
-    schedule: Schedule = "constant"
 
     # Neighbouring environments that start from the same seed, hence the same prompt, and are
     # compared; 2 or more, must divide num_envs. Lower: more prompts a batch. Higher: better
@@ -99,6 +96,7 @@ class RLOOConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        require("warmup", self.warmup, least=0, most=1)
         require("learning_rate", self.learning_rate, above=0)
         require("group_size", self.group_size, least=2)
         require("gamma", self.gamma, least=0, most=1)

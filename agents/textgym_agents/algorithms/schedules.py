@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Schedule: TypeAlias = Literal["constant", "linear", "cosine"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """What the configurations of algorithms that take Adam's steps begin with."""
+
+    # How the step size changes after the warm-up: constant, or falling to 0 at total_steps, along a
+    # line or half a cosine. Falling settles where constant steps keep wandering.
+    schedule: Schedule = "constant"
+
+    # Share of total_steps, 0 to 1, over which the step size first rises from 0 in a line. Lower:
+    # starts at once. Higher: Adam's first steps, which are as large in weights of little gradient
+    # as in any, do less harm to a policy that is good already.
+    warmup: float = 0.0
 
 
 def scheduled(schedule: Schedule, progress: float, warmup: float = 0.0) -> float:
