@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.spaces import Box, Discrete
 from safetensors.torch import load_file
 
 from textgym_agents.algorithms import ALGORITHMS
@@ -22,6 +23,7 @@ from textgym_agents.checkpoint import (
     read_state,
 )
 from textgym_agents.loggers import TIME_COLUMNS, read_rows
+from textgym_agents.policies import MLPPolicy
 from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.runs import records
 from textgym_agents.train import TrainConfig, TrainResult, train
@@ -31,7 +33,7 @@ HELD: dict[str, Any] = {"entropy_coef": 0.05, "target_entropy": 1.0, "weight_dec
 STEPS: dict[str, Any] = {"num_epochs": 2, "num_minibatches": 2}
 OPTIONS: dict[str, dict[str, Any]] = {
     "reinforce": {"baseline": "learned", "normalize_values": True, "schedule": "cosine", **HELD},
-    "rloo": {"group_size": 2, "kl_coef": 0.1, "schedule": "linear", **STEPS, **HELD},
+    "rloo": {"group_size": 2, "kl_coef": 0.1, "schedule": "linear", "warmup": 0.4, **STEPS, **HELD},
     "grpo": {
         "group_size": 2,
         "variant": "dapo",
@@ -140,6 +142,20 @@ def test_a_word_that_an_option_does_not_know_is_named(name: str) -> None:
     for option, words in options.items():
         with pytest.raises(ValueError, match=f'{option} must be one of "{words[0]}"'):
             config(**{option: "wrong"})
+
+
+@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name != "trpo"])
+def test_the_step_size_rises_and_falls(name: str) -> None:
+    """But for TRPO's, whose steps are as long as the divergence allows."""
+    learner, config = ALGORITHMS[name]
+    options = {"learning_rate": 2.0, "schedule": "linear", "warmup": 0.2, "dropout": 0.0}
+    known = {key: value for key, value in options.items() if key in get_type_hints(config)}
+    made = learner(MLPPolicy(Box(0, 1, (2,)), Discrete(2)), config(**known))
+    for progress, rate in {0.0: 0.0, 0.1: 1.0, 0.2: 2.0, 0.6: 1.0, 1.0: 0.0}.items():
+        assert made.learning_rate(progress) == pytest.approx(rate, abs=1e-12)
+    for wrong in (-0.1, 1.1):
+        with pytest.raises(ValueError, match="warmup must be"):
+            config(warmup=wrong)
 
 
 @EVERY
