@@ -38,7 +38,7 @@ bench: $(VENV)/installed-dev  ## Tables of ratios under benchmarks/results/.
 	$(BIN)/python benchmarks/train_step.py --rounds 25
 	$(BIN)/python benchmarks/processes.py
 
-curves: $(VENV)/installed-dev  ## Learning with controls: about eleven hours; multi30k.py takes as long.
+curves: $(VENV)/installed-dev  ## Learning with controls: about twelve hours; multi30k.py takes as long.
 	$(BIN)/python benchmarks/cartpole.py
 	$(BIN)/python benchmarks/task_learning.py
 	$(BIN)/python benchmarks/learning_curves.py --env Story-v0 --level easy
@@ -50,6 +50,8 @@ curves: $(VENV)/installed-dev  ## Learning with controls: about eleven hours; mu
 	    --learning-rate 5e-4
 	$(BIN)/python benchmarks/learning_curves.py --env DataToText-v0 --level medium --lora-rank 4 \
 	    --learning-rate 5e-4 --clipped-rate 2.5e-4 --gae-lambda 1 --steps 250000 --episodes 2048
+	$(BIN)/python benchmarks/learning_curves.py --env Dialogue-v0 --level easy --temperature 0.7 \
+	    --schedule linear --warmup 0.15 --steps 300000 --only grpo likelihood "random reward"
 	$(BIN)/python benchmarks/learning_curves.py --env Wordle-v0 --level easy --temperature 1 \
 	    --learning-rate 4e-4 --only reinforce scst rloo grpo dr_grpo dapo gspo cispo a2c ppo nlpo \
 	    "expert iteration" likelihood "random reward"

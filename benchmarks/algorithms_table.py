@@ -5,8 +5,8 @@
 A column a task: by how much each algorithm scores more than the bundled model, both at the
 temperature that is best for the bundled model, and half of the 95% interval over the seeds; bold
 where it is more at the temperature of learning, too. The last column is how long a run took, as a
-multiple of REINFORCE's, the median over the tasks. Below: GRPO in bfloat16, controls, and the
-scores of the bundled model itself, as it is and by the best of several samples.
+multiple of REINFORCE's, the median over the tasks that have both. Below: GRPO in bfloat16,
+controls, and the scores of the bundled model itself, as it is and by the best of several samples.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ def algorithms_table(folder: Path = RESULTS) -> str:
         return -mean(gain(rows[name]).above for rows in measured), mean(ranks)
 
     def time(name: str) -> float:
-        key, measured = "seconds a run", [rows for rows in tables.values() if name in rows]
+        key = "seconds a run"
+        measured = [rows for rows in tables.values() if {name, "reinforce"} <= rows.keys()]
         return median(float(rows[name][key]) / float(rows["reinforce"][key]) for rows in measured)
 
     lines = [line("algorithm", *tables, "time"), "|---" * (len(tables) + 2) + "|"]
