@@ -18,8 +18,7 @@ class ScheduleConfig:
     schedule: Schedule = "constant"
 
     # Share of total_steps, 0 to 1, over which the step size first rises from 0 in a line. Lower:
-    # starts at once. Higher: Adam's first steps, which are as large in weights of little gradient
-    # as in any, do less harm to a policy that is good already.
+    # starts at once. Higher: steadier start.
     warmup: float = 0.0
 
 
