@@ -14,7 +14,7 @@ from textgym_agents.algorithms.entropy import check_entropy
 from textgym_agents.algorithms.minibatches import Split
 from textgym_agents.algorithms.schedules import ScheduleConfig
 from textgym_agents.algorithms.value_normalization import CriticAlgorithm
-from textgym_agents.checks import check_choices, require
+from textgym_agents.checks import require
 from textgym_agents.losses import entropy_bonus, policy_gradient_loss, value_loss
 from textgym_agents.policies import Episode
 from textgym_agents.returns import (
@@ -105,8 +105,7 @@ class A2CConfig(ScheduleConfig):
     max_tokens_per_pass: int = 8192
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        require("warmup", self.warmup, least=0, most=1)
+        super().__post_init__()
         require("learning_rate", self.learning_rate, above=0)
         if self.value_learning_rate is not None:
             require("value_learning_rate", self.value_learning_rate, above=0)

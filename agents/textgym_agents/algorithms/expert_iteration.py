@@ -13,7 +13,7 @@ from textgym_agents.algorithms.entropy import check_entropy
 from textgym_agents.algorithms.epochs import Batch, EpochAlgorithm, Steps, join
 from textgym_agents.algorithms.minibatches import Split
 from textgym_agents.algorithms.schedules import ScheduleConfig
-from textgym_agents.checks import check_choices, require
+from textgym_agents.checks import require
 from textgym_agents.losses import entropy_bonus, negative_log_likelihood
 from textgym_agents.policies import Episode, Evaluation
 from textgym_agents.returns import best_of_groups, returns_to_go
@@ -79,8 +79,7 @@ class ExpertIterationConfig(ScheduleConfig):
     max_tokens_per_pass: int = 8192
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        require("warmup", self.warmup, least=0, most=1)
+        super().__post_init__()
         require("learning_rate", self.learning_rate, above=0)
         require("group_size", self.group_size, least=2)
         require("gamma", self.gamma, least=0, most=1)

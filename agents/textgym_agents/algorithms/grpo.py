@@ -14,7 +14,7 @@ from textgym_agents.algorithms.epochs import Batch, EpochAlgorithm, Steps, join,
 from textgym_agents.algorithms.minibatches import Split
 from textgym_agents.algorithms.reference import Reference
 from textgym_agents.algorithms.schedules import ScheduleConfig
-from textgym_agents.checks import check_choices, require
+from textgym_agents.checks import require
 from textgym_agents.losses import (
     Aggregation,
     clipped_policy_loss,
@@ -166,8 +166,7 @@ class GRPOConfig(ScheduleConfig):
     max_tokens_per_pass: int = 8192
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        require("warmup", self.warmup, least=0, most=1)
+        super().__post_init__()
         for name in ("learning_rate", "constant_length"):
             require(name, getattr(self, name), above=0)
         require("group_size", self.group_size, least=2)

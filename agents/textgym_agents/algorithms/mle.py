@@ -13,7 +13,7 @@ from torch import nn
 
 from textgym_agents.algorithms.base import Algorithm, passes
 from textgym_agents.algorithms.schedules import ScheduleConfig
-from textgym_agents.checks import check_choices, require
+from textgym_agents.checks import require
 from textgym_agents.losses import negative_log_likelihood
 from textgym_agents.policies import Episode, Policy
 
@@ -62,8 +62,7 @@ class MaximumLikelihoodConfig(ScheduleConfig):
     max_tokens_per_pass: int = 8192
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        require("warmup", self.warmup, least=0, most=1)
+        super().__post_init__()
         require("learning_rate", self.learning_rate, above=0)
         require("max_grad_norm", self.max_grad_norm, least=0)
         require("weight_decay", self.weight_decay, least=0)

@@ -20,7 +20,7 @@ from textgym_agents.algorithms.minibatches import Part, Split
 from textgym_agents.algorithms.reference import Reference, steered
 from textgym_agents.algorithms.schedules import ScheduleConfig
 from textgym_agents.algorithms.value_normalization import RunningScale
-from textgym_agents.checks import check_choices, require
+from textgym_agents.checks import require
 from textgym_agents.losses import (
     KLEstimator,
     clipped_policy_loss,
@@ -151,8 +151,7 @@ class PPOConfig(ScheduleConfig):
     max_tokens_per_pass: int = 8192
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        require("warmup", self.warmup, least=0, most=1)
+        super().__post_init__()
         for name in ("learning_rate", "clip_range"):
             require(name, getattr(self, name), above=0)
         for name in ("gamma", "gae_lambda"):

@@ -14,7 +14,7 @@ from textgym_agents.algorithms.base import passes
 from textgym_agents.algorithms.entropy import check_entropy
 from textgym_agents.algorithms.schedules import ScheduleConfig
 from textgym_agents.algorithms.value_normalization import CriticAlgorithm
-from textgym_agents.checks import check_choices, require
+from textgym_agents.checks import require
 from textgym_agents.losses import entropy_bonus, policy_gradient_loss, value_loss
 from textgym_agents.policies import Episode, Evaluation
 from textgym_agents.returns import (
@@ -107,8 +107,7 @@ class ReinforceConfig(ScheduleConfig):
     normalize_advantages: bool = False
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        require("warmup", self.warmup, least=0, most=1)
+        super().__post_init__()
         require("learning_rate", self.learning_rate, above=0)
         if self.value_learning_rate is not None:
             require("value_learning_rate", self.value_learning_rate, above=0)

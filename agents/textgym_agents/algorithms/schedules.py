@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from textgym_agents.checks import check_choices, require
+
 Schedule: TypeAlias = Literal["constant", "linear", "cosine"]
 
 
@@ -20,6 +22,10 @@ class ScheduleConfig:
     # Share of total_steps, 0 to 1, over which the step size first rises from 0 in a line. Lower:
     # starts at once. Higher: steadier start.
     warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        require("warmup", self.warmup, least=0, most=1)
 
 
 def scheduled(schedule: Schedule, progress: float, warmup: float = 0.0) -> float:

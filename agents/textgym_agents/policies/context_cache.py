@@ -203,15 +203,15 @@ class ContextCache:
         positions = np.minimum(self._lengths[slots, None] + order, ends[:, None] - 1)
         ids = np.take_along_axis(contexts[slots], positions, axis=1)
         sequence, token = np.nonzero(order < missing[:, None])
-        rows, width = self._rows[slots], int(ends.max())
+        rows = self._rows[slots]
         write = Write(
             rows=self._index(rows[sequence]),
             columns=self._index(positions[sequence, token]),
             tokens=self._index(sequence * grown + token),
-            width=width,
+            width=int(ends.max()),
             sequences=self._index(rows),
         )
-        self._compute(ids, positions, write, width, self._nothing)
+        self._compute(ids, positions, write, self._nothing)
         self._append(contexts, slots, missing, np.arange(len(slots)) * grown)
 
     def _prefill(self, contexts: _IntArray, slots: _IntArray, missing: _IntArray) -> None:
@@ -230,15 +230,15 @@ class ContextCache:
             sequences=self._index(self._rows[first]),
         )
         positions = np.tile(np.arange(longest), (len(first), 1))
-        self._compute(contexts[first, :longest], positions, write, longest, self._nothing)
+        self._compute(contexts[first, :longest], positions, write, self._nothing)
         self._append(contexts, slots, missing, source * longest)
 
     def _compute(
-        self, ids: _IntArray, positions: _IntArray, write: Write, width: int, select: Tensor | None
+        self, ids: _IntArray, positions: _IntArray, write: Write, select: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Run the model on ``[B, q]`` tokens that attend to ``width`` columns; see `Forward`."""
+        """Run the model on ``[B, q]`` tokens; see `Forward`."""
         inputs, places = self._index(np.stack([ids, positions]))
-        mask = self._buffer.mask(places, width)
+        mask = self._buffer.mask(places, write.width or ids.shape[1])
         return self._forward(inputs, places, mask, self._buffer.plan(write), select)
 
     def _name(
@@ -277,14 +277,14 @@ class ContextCache:
         rows, last = self._rows[slots], lengths[slots] - 1
         ids, positions = np.zeros((2, len(self._slots), 1), np.int64)
         ids[rows, 0], positions[rows, 0] = contexts[slots, last], last
-        at, width = self._index(rows), self._buffer.num_columns
+        at = self._index(rows)
         write = Write(
             rows=at,
             columns=self._index(last),
             tokens=None if len(rows) == len(self._slots) else at,
-            width=width,
+            width=self._buffer.num_columns,
         )
-        hidden, logits = self._compute(ids, positions, write, width, None)
+        hidden, logits = self._compute(ids, positions, write, None)
         self._name(contexts, slots, np.ones_like(slots), rows)
         self._tokens[slots, last] = contexts[slots, last]
         self._lengths[slots] = lengths[slots]

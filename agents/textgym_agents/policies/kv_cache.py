@@ -66,10 +66,11 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
 
     def _store(self, buffer: Tensor, new: Tensor) -> Tensor:
         write, new = self._planned, self._kept(new)
-        stored = new[:, :, 0] if write.tokens is None else new.transpose(1, 2).flatten(0, 1)
-        buffer[write.rows, :, write.columns] = (
-            stored if write.tokens is None else stored[write.tokens]
-        )
+        if write.tokens is None:
+            stored = new[:, :, 0]
+        else:
+            stored = new.transpose(1, 2).flatten(0, 1)[write.tokens]
+        buffer[write.rows, :, write.columns] = stored
         if write.width is None:
             return new
         if write.sequences is None:
@@ -86,13 +87,7 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         return states.to(self._dtype)
 
     def move(self, rows: Tensor | None, live: int, num_columns: int) -> None:
-        """Move the first ``live`` columns of ``rows`` into buffers of another size.
-
-        Args:
-            rows: int64 ``[R]``, the old row of each new one; None: the rows stay as they are.
-            live: Columns that are kept.
-            num_columns: Of the new buffers, at least ``live``.
-        """
+        """Move into buffers of another size; see `KeyValueBuffer.move`."""
         self._shape = (self._shape[0] if rows is None else len(rows), num_columns)
         if self.keys is not None and self.values is not None:
             self.keys = self._moved(self.keys, rows, live)
