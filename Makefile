@@ -34,6 +34,7 @@ bench: $(VENV)/installed-dev  ## Tables of ratios under benchmarks/results/.
 	$(BIN)/python benchmarks/example_speed.py
 	$(BIN)/python benchmarks/reward_cost.py
 	$(BIN)/python benchmarks/rollout_tokens.py
+	$(BIN)/python benchmarks/rollout_conversations.py
 	$(BIN)/python benchmarks/nucleus.py
 	$(BIN)/python benchmarks/train_step.py --rounds 25
 	$(BIN)/python benchmarks/processes.py

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -149,7 +149,7 @@ def run_generate(
     policy: CausalLMPolicy, envs: ForcedEnds, seeds: list[int], batches: int, new_tokens: int
 ) -> Speed:
     """`generate` on batches of the same prompts."""
-    prompts = [left_padded(envs.env, [seed + 100 * k for seed in seeds]) for k in range(batches)]
+    prompts = [first_contexts(envs.env, [seed + 100 * k for seed in seeds]) for k in range(batches)]
     eos = envs.ends.eos
     tokens, start = 0, time.perf_counter()
     for ids, attention in prompts:
@@ -169,10 +169,14 @@ def run_generate(
     return Speed(tokens, time.perf_counter() - start)
 
 
-def left_padded(envs: Any, seeds: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+def first_contexts(envs: Any, seeds: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
     """The prompts of a reset as `generate` wants them."""
     observations, _ = envs.reset(seed=seeds)
-    rows = [row[row != envs.metadata["pad_id"]] for row in observations]
+    return left_padded([row[row != envs.metadata["pad_id"]] for row in observations])
+
+
+def left_padded(rows: Sequence[NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and their attention mask, int64 ``[N, T]`` each, of contexts of several lengths."""
     width = max(map(len, rows))
     ids, attention = np.zeros((2, len(rows), width), np.int64)
     for i, row in enumerate(rows):

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from textgym.envs import RewardError
 from textgym.rewards import Reward
+from textgym.rewards.checked import checked_scores
 from textgym.tasks import Example
 from textgym.tasks.files import REFERENCE_FIELDS, text_of, texts_of
 from textgym.tasks.rows import SUFFIXES, read_rows
@@ -94,7 +94,10 @@ def report(pairs: Sequence[Pair], reward: Reward, *, per_line: bool = False) -> 
         RewardError: If the reward raises or gives anything but one finite number a text; names
             the row.
     """
-    total, parts = _scores(pairs, reward)
+    places, texts, examples = zip(*pairs, strict=True)
+    total, parts = checked_scores(
+        reward, texts, examples, lambda number: f"{places[number]}, text {texts[number][:60]!r}"
+    )
     lines = [f"{number}\t{score:.6f}" for number, score in enumerate(total, 1)] if per_line else []
     named = {reward.name: total} | (parts if len(parts) > 1 else {})
     width = max(map(len, named))
@@ -102,67 +105,6 @@ def report(pairs: Sequence[Pair], reward: Reward, *, per_line: bool = False) -> 
         low, high = bootstrap_interval(scores)
         lines.append(f"{name:<{width}}  {scores.mean():.4f}  95% [{low:.4f}, {high:.4f}]")
     return [*lines, f"n {len(pairs)}", f"signature {reward.signature}"]
-
-
-def _scores(
-    pairs: Sequence[Pair], reward: Reward
-) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
-    """Return the scores and their components, float64 [n] each, checked as environments do."""
-    try:
-        total, parts = _evaluate(pairs, reward)
-    except Exception as error:
-        place, cause = _first_failure(pairs, reward, error)
-        raise RewardError(
-            f"reward {reward.name!r} raised {type(cause).__name__}: {cause} ({place})"
-        ) from cause
-    for name, values in {**parts, reward.name: total}.items():
-        _check_scores(name, values, pairs, reward)
-    return total, parts
-
-
-def _evaluate(
-    pairs: Sequence[Pair], reward: Reward
-) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
-    _, texts, examples = zip(*pairs, strict=True)
-    parts = {
-        name: np.asarray(values, dtype=np.float64)
-        for name, values in reward.components(texts, examples).items()
-    }
-    return np.asarray(reward.total(parts), dtype=np.float64), parts
-
-
-def _first_failure(
-    pairs: Sequence[Pair], reward: Reward, error: Exception
-) -> tuple[str, Exception]:
-    """Return the first row whose text alone makes the reward raise, and what it raises then."""
-    for pair in pairs:
-        try:
-            _evaluate([pair], reward)
-        except Exception as alone:
-            return _shown(pair), alone
-    return f"{len(pairs)} texts at once, the first {_shown(pairs[0])}; each alone it scored", error
-
-
-def _check_scores(
-    name: str, values: NDArray[np.float64], pairs: Sequence[Pair], reward: Reward
-) -> None:
-    if values.shape != (len(pairs),):
-        raise RewardError(
-            f"reward {reward.name!r} gave {name!r} of shape {values.shape} for {len(pairs)} texts: "
-            "one number a text is wanted"
-        )
-    finite = np.isfinite(values)
-    if not finite.all():
-        i = int(finite.argmin())
-        raise RewardError(
-            f"reward {reward.name!r} gave {name!r} = {values[i]} for {_shown(pairs[i])}: a finite "
-            "number is wanted"
-        )
-
-
-def _shown(pair: Pair) -> str:
-    where, text, _ = pair
-    return f"{where}, text {text[:60]!r}"
 
 
 def bootstrap_interval(

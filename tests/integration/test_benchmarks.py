@@ -61,6 +61,16 @@ def test_rollout_tokens(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_rollout_conversations(tmp_path: Path) -> None:
+    arguments = ("--rounds", "1", "--slots", "16", "--threads", "1", "--output", str(tmp_path))
+    run("rollout_conversations.py", *arguments)
+    for row in json.loads((tmp_path / "rollout_conversations.json").read_text())["rows"]:
+        lengths = row["tokens a conversation"], row["tokens a conversation, generate"]
+        assert min(lengths) > 0.6 * max(lengths)  # The same policy talks in both.
+        assert row["collect / generate"] > 1
+
+
+@pytest.mark.slow
 def test_train_step(tmp_path: Path) -> None:
     pytest.importorskip("trl", reason="trl is not installed")
     arguments = ("--sizes", "tiny", "--rounds", "2", "--warmup", "1", "--precisions", "fp32")

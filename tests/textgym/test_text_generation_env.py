@@ -176,6 +176,20 @@ def test_bad_rewards_are_named(reward: Any, message: str, shaping: str) -> None:
         many.step(np.array([eos, eos]))
 
 
+def no_quotes(text: str, example: Any) -> float:
+    if "'" in example.prompt:
+        raise KeyError("a quote")
+    return 1.0
+
+
+def test_of_texts_that_end_together_the_one_that_a_reward_cannot_score_is_named() -> None:
+    rows = [{"prompt": prompt, "reference": "x"} for prompt in ("a", "it's", "b")]
+    envs = gym.make_vec("textgym/Text-v0", 3, task=rows, reward=no_quotes)
+    envs.reset(options={"example": [0, 1, 2]})
+    with pytest.raises(RewardError, match=r"'no_quotes' raised KeyError: .*\(example 1 of task"):
+        envs.step(np.full(3, envs.metadata["eos_id"]))
+
+
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from textgym.envs.draws import draw_one
 from textgym.envs.scales import find_scale
 from textgym.rewards import Reward, Stream, load_reward
+from textgym.rewards.checked import check_finite, checked_scores, raised
 from textgym.tasks import Example, MultiTurnTask, Task, load_task
 from textgym.tasks.files import FileTask
 from textgym.tokenizers import Tokenizer, load_tokenizer
@@ -36,15 +37,9 @@ CACHED_PROMPTS = 4096
 CHECKED_PROMPTS = 50_000
 """Of a file of so many examples at most the prompts are looked through before any is shown."""
 
-Result = TypeVar("Result")
-
 
 class TaskError(RuntimeError):
     """The conversation of a task raised, or said what the tokenizer cannot encode."""
-
-
-class RewardError(RuntimeError):
-    """A reward raised, or returned something that is not one finite number a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,71 +264,44 @@ class TextMDP:
         Raises:
             RewardError: when the reward raises or gives anything but n finite numbers.
         """
-        examples = [prompt.example for prompt in prompts]
-
-        def evaluate() -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
-            parts = {
-                name: np.asarray(values, dtype=np.float64)
-                for name, values in self.reward.components(texts, examples).items()
-            }
-            return np.asarray(self.reward.total(parts), dtype=np.float64), parts
-
-        total, components = self._guard(evaluate, texts, prompts)
-        for name, values in components.items():
+        total, components = checked_scores(
+            self.reward,
+            texts,
+            [prompt.example for prompt in prompts],
+            lambda number: self._place(texts[number], prompts[number]),
+        )
+        for name in components:
             _check_name(name)
-            if values is not total:
-                self._check_scores(name, values, texts, prompts)
-        self._check_scores(self.reward.name, total, texts, prompts)
         if self.scale is not None:
             components["normalized_score"] = self.scale.normalize(total)
         return total, components
 
     def stream(self, prompt: Prompt) -> Stream:
         """A fresh incremental score for one answer."""
-        return self._guard(lambda: self.reward.stream(prompt.example), [""], [prompt])
+        try:
+            return self.reward.stream(prompt.example)
+        except Exception as error:
+            raise raised(self.reward, error, self._place("", prompt)) from error
 
     def potential(self, stream: Stream, added: str, text: str, prompt: Prompt) -> float:
         """Phi after `added` was appended: the score of `text`, all that is final so far."""
-
-        def advance() -> float:
+        try:
             if added:
                 stream.append(added)
-            return float(stream.score())
-
-        phi = self._guard(advance, [text], [prompt])
+            phi = float(stream.score())
+        except Exception as error:
+            raise raised(self.reward, error, self._place(text, prompt)) from error
         if not np.isfinite(phi):
-            self._check_scores(self.reward.name, np.array([phi]), [text], [prompt])
+            name, values = self.reward.name, np.array([phi])
+            check_finite(self.reward, name, values, lambda _: self._place(text, prompt), 1)
         return phi
 
-    def _guard(
-        self, call: Callable[[], Result], texts: Sequence[str], prompts: Sequence[Prompt]
-    ) -> Result:
-        try:
-            return call()
-        except Exception as error:
-            where = ", ".join(str(prompt.index) for prompt in prompts[:8])
-            raise RewardError(
-                f"reward {self.reward.name!r} raised {type(error).__name__}: {error} "
-                f"(task {self.task.name!r}, split {self.split!r}, example {where}; "
-                f"first text {texts[0]!r})"
-            ) from error
-
-    def _check_scores(
-        self, name: str, values: Any, texts: Sequence[str], prompts: Sequence[Prompt]
-    ) -> None:
-        if np.shape(values) != (len(texts),):
-            raise RewardError(
-                f"reward {self.reward.name!r} gave {name!r} of shape {np.shape(values)} for "
-                f"{len(texts)} texts: one number a text is wanted"
-            )
-        finite = np.isfinite(values)
-        if not finite.all():
-            i = int(finite.argmin())
-            raise RewardError(
-                f"reward {self.reward.name!r} gave {name!r} = {values[i]} for example "
-                f"{prompts[i].index} (task {self.task.name!r}, split {self.split!r}), "
-                f"text {texts[i]!r}: a finite number is wanted"
-            )
+    def _place(self, text: str, prompt: Prompt) -> str:
+        """What messages call a text."""
+        return (
+            f"example {prompt.index} of task {self.task.name!r}, split {self.split!r}, "
+            f"text {text[:200]!r}"
+        )
 
 
 def _one_of(name: str, value: Any, allowed: tuple[bool | str, ...]) -> None:
