@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
@@ -18,8 +18,15 @@ from textgym_agents.checkpoint import find_checkpoint, read_state
 from textgym_agents.checks import require
 from textgym_agents.distributed import is_first
 from textgym_agents.evaluate import EvaluationResult, evaluate
-from textgym_agents.policies import Episode, Sampling
-from textgym_agents.policies.construction import check_fits, described_sampling, with_sampling
+from textgym_agents.policies import Episode, Policy, Sampling
+from textgym_agents.policies.construction import (
+    PolicyConfig,
+    build_policy,
+    check_fits,
+    describe_policy,
+    described_sampling,
+    with_sampling,
+)
 from textgym_agents.policies.weights import load_policy
 from textgym_agents.runs.atomic import refuse_folder, write_json
 from textgym_agents.runs.config import TrainConfig
@@ -29,6 +36,9 @@ from textgym_agents.train import train
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells give it."""
+
+Loader = Callable[[gym.vector.VectorEnv[Any, Any, Any]], Policy]
+"""Makes the policy that acts in an environment."""
 
 USER_ERRORS = (ValueError, OSError, RuntimeError, ArithmeticError, ImportError, gym.error.Error)
 """What is answered with one line, but in Python's development mode; anything else is a defect."""
@@ -59,11 +69,15 @@ class TrainCommand:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckpointCommand:
-    """What commands that run a trained policy have in common."""
+class ActingCommand:
+    """What commands that let a policy act have in common."""
 
-    # A run's output folder (its newest checkpoint), or one checkpoint's.
-    checkpoint: tyro.conf.Positional[Path]
+    # A run's output folder (its newest checkpoint), or one checkpoint's; None: a model is named.
+    checkpoint: tyro.conf.Positional[Path | None] = None
+
+    # Instead of a checkpoint, a language model that was not trained here, such as that from which
+    # training starts: its name or folder for transformers, or "bundled". Needs an env_id.
+    model: str | None = None
 
     # Gymnasium id; None: the one it was trained in.
     env_id: str | None = None
@@ -109,15 +123,10 @@ class CheckpointCommand:
         require("num_episodes", num_episodes, least=1)
         require("best_of", best_of, least=1)
         check_device(self.device)
-        checkpoint = find_checkpoint(self.checkpoint)
-        state = read_state(checkpoint)
-        description = with_sampling(state.policy, self._sampling(state.policy))
-        env_id = self.env_id or state.train_config["env_id"]
-        kwargs = {**self._trained_kwargs(state.train_config), **self.env_kwargs}
+        env_id, kwargs, load = self._named() if self.model else self._trained()
         num_envs = min(self.num_envs, num_episodes * best_of)
         with cpu_threads(self.threads), closing(make_envs(env_id, num_envs, kwargs)) as envs:
-            check_fits(description, envs)
-            policy = load_policy(description, checkpoint)
+            policy = load(envs)
             policy.check_observations(envs.single_observation_space)
             return evaluate(
                 envs,
@@ -128,21 +137,52 @@ class CheckpointCommand:
                 best_of=best_of,
             )
 
+    def _trained(self) -> tuple[str, dict[str, Any], Loader]:
+        """The environment of a checkpoint, its arguments, and what loads the policy for it."""
+        if self.checkpoint is None:
+            raise ValueError("name a checkpoint or a run's output folder, or a --model")
+        checkpoint = find_checkpoint(self.checkpoint)
+        state = read_state(checkpoint)
+        description = with_sampling(state.policy, self._sampling(described_sampling(state.policy)))
+
+        def load(envs: gym.vector.VectorEnv[Any, Any, Any]) -> Policy:
+            check_fits(description, envs)
+            return load_policy(description, checkpoint)
+
+        env_id = self.env_id or state.train_config["env_id"]
+        return env_id, {**self._trained_kwargs(state.train_config), **self.env_kwargs}, load
+
+    def _named(self) -> tuple[str, dict[str, Any], Loader]:
+        """The same of a model."""
+        if self.checkpoint is not None:
+            raise ValueError(
+                f"the checkpoint {self.checkpoint} and the model {self.model} cannot both act: "
+                "name one of them"
+            )
+        if self.env_id is None:
+            raise ValueError(f"--model {self.model} needs an --env-id, in which it is to act")
+        config = PolicyConfig(model=self.model, **asdict(self._sampling(Sampling())))
+        return (
+            self.env_id,
+            self.env_kwargs,
+            lambda envs: build_policy(describe_policy(config, envs, self.seed)),
+        )
+
     def _trained_kwargs(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The environment arguments of training's evaluations, for the same environment."""
         if self.env_id not in (None, config["env_id"]):
             return {}
         return {**config["env_kwargs"], **config["eval_env_kwargs"]}
 
-    def _sampling(self, trained: Mapping[str, Any]) -> Sampling:
+    def _sampling(self, usual: Sampling) -> Sampling:
         asked = {part.name: getattr(self, part.name) for part in fields(Sampling)}
         given = {name: value for name, value in asked.items() if value is not None}
-        return replace(described_sampling(trained), **given)
+        return replace(usual, **given)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateCommand(CheckpointCommand):
-    """Measure a trained policy: mean return (and scores) with 95% intervals."""
+class EvaluateCommand(ActingCommand):
+    """Measure a policy: mean return (and scores) with 95% intervals."""
 
     # Episodes. Lower: faster. Higher: narrower intervals.
     num_episodes: int = 200
@@ -172,8 +212,8 @@ class EvaluateCommand(CheckpointCommand):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateCommand(CheckpointCommand):
-    """Show episodes of a trained policy: the texts, where there are texts."""
+class GenerateCommand(ActingCommand):
+    """Show episodes of a policy: the texts, where there are texts."""
 
     # Episodes to show.
     num_episodes: Annotated[int, tyro.conf.arg(aliases=("-n",))] = 5

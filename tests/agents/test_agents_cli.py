@@ -16,6 +16,7 @@ from textgym_agents.algorithms import ALGORITHMS
 from textgym_agents.checkpoint import find_checkpoint, read_state
 from textgym_agents.cli import main, parse_object
 from textgym_agents.loggers import read_rows
+from textgym_agents.policies.bundled import BUNDLED, bundled_folder
 from textgym_agents.policies.construction import PolicyConfig
 from textgym_agents.runs.config import TrainConfig
 
@@ -84,6 +85,25 @@ def test_clone_then_improve_then_evaluate_and_generate(
     shown = capsys.readouterr().out
     assert shown.count("--- ") == 3
     assert shown.count("text: ") == shown.count("references: ") == 3
+
+
+STORY = ["--env-id", "textgym:textgym/Story-v0", "--env-kwargs", '{"split": "validation"}']
+
+
+@pytest.mark.parametrize("model", [BUNDLED, bundled_folder()])
+def test_a_model_acts_as_the_start_of_training_does(
+    model: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["--num-episodes", 8, "--temperature", 0.5]
+    assert run("evaluate", "--model", model, *STORY, *sizes, "--output", tmp_path / "model") == 0
+    train = ["train", "reinforce", *STORY, "--model", BUNDLED, "--output", tmp_path / "run", *QUIET]
+    assert run(*train, "--total-steps", 1, "--num-envs", 2) == 0
+    first = tmp_path / "run" / "checkpoints" / "iteration-00000000"
+    assert run("evaluate", first, *sizes, "--output", tmp_path / "first") == 0
+    assert (tmp_path / "model").read_text() == (tmp_path / "first").read_text()
+    capsys.readouterr()
+    assert run("generate", "--model", model, *STORY, "-n", 2) == 0
+    assert capsys.readouterr().out.count("text: ") == 2
 
 
 def test_evaluate_does_not_write_over_a_folder(
@@ -160,6 +180,13 @@ def test_modules_of_the_present_folder_and_ids_as_they_are_listed(tmp_path: Path
             "no checkpoint at",
         ),
         (["evaluate", "{}"], "no checkpoint at"),
+        (["evaluate"], "name a checkpoint or a run's output folder, or a --model"),
+        (["evaluate", "{}", "--model", "bundled"], "the model bundled cannot both act"),
+        (["evaluate", "--model", "bundled"], "--model bundled needs an --env-id"),
+        (
+            ["evaluate", "--model", "bundled", "--env-id", "CartPole-v1"],
+            "model='bundled' is for language models",
+        ),
     ],
 )
 def test_errors_are_one_line_and_exit_with_1(
