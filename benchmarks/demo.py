@@ -34,6 +34,8 @@ from textgym_agents.train import TrainConfig, train
 
 ENV_ID = "textgym:textgym/Story-v0"
 TEMPERATURES = (0.4, 0.6, 0.8)
+SLOTS = 256
+"""Texts at a time where policies are scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +85,14 @@ def held_out(
     best_of: int = 1,
     seed: int = 1,
 ) -> EvaluationResult:
-    """Score answers to validation prompts; those of a seed are the same for every policy."""
+    """Score answers to validation prompts.
+
+    With the same seed every policy has the same prompts and the same random numbers.
+    """
     policy.sampling = Sampling(temperature=temperature)
     options = {"level": level, "split": "validation", "mask_in_info": False}
-    envs = gym.make_vec(env_id, num_envs=64, **options)
+    num_envs = best_of * min(SLOTS // best_of, budget.held_out)
+    envs = gym.make_vec(env_id, num_envs=num_envs, **options)
     return evaluate(
         envs,
         policy,

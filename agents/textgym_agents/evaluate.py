@@ -107,11 +107,14 @@ def evaluate(
 ) -> EvaluationResult:
     """Run a policy without changing it, in evaluation mode.
 
-    Each slot runs the same number of episodes and those beyond ``num_episodes`` are dropped by
-    their place, so that the choice does not depend on how they went. The same arguments give the
-    same episodes. Of a file's rows, all are shown before one comes again (in textgym's own vector
-    form); the most probable answers are not repeated. An interval over more episodes than rows says
-    nothing of other rows.
+    All slots run an episode each, then the next; those beyond ``num_episodes`` are dropped by their
+    place, so that the choice does not depend on how they went. The same arguments give the same
+    episodes. With the same seed and number of environments, any two policies see the same starts,
+    and draw their actions by the same random numbers at each step of an episode: differences
+    between their episodes have far less noise than between independent ones (common random numbers;
+    Glasserman and Yao, 1992). Of a file's rows, all are shown before one comes again (in textgym's
+    own vector form); the most probable answers are not repeated. An interval over more episodes
+    than rows says nothing of other rows.
 
     Args:
         envs: A vector environment; it is reset.
@@ -135,21 +138,12 @@ def evaluate(
             f"best_of {best_of} does not divide the {envs.num_envs} environments: num_envs must be "
             f"a multiple of {best_of}"
         )
-    seeds = iteration_seeds(seed, EVALUATION, envs.num_envs, best_of)
     if deterministic:
         num_episodes = min(num_episodes, envs.metadata.get("num_examples", _MANY))
-    per_env = math.ceil(num_episodes * best_of / envs.num_envs)
+    waves = math.ceil(num_episodes * best_of / envs.num_envs)
     with evaluation_mode(policy):
-        tries = collect(
-            envs,
-            policy,
-            seeds=seeds.slots,
-            episodes_per_env=per_env,
-            generator=seeds.generator(policy.device),
-            deterministic=deterministic,
-            options=_examples(envs, seed, best_of, per_env),
-        )
-    episodes = _best(tries)[:num_episodes]
+        tries = _tries(envs, policy, seed, waves, best_of, deterministic)
+        episodes = [episode for wave in tries for episode in _best(wave)][:num_episodes]
     return EvaluationResult(
         returns=Estimate.of([episode.total_reward for episode in episodes]),
         length=Estimate.of([episode.num_steps for episode in episodes]),
@@ -158,17 +152,39 @@ def evaluate(
     )
 
 
+def _tries(
+    envs: gym.vector.VectorEnv[Any, Any, Any],
+    policy: Policy,
+    seed: int,
+    waves: int,
+    best_of: int,
+    deterministic: bool,
+) -> Iterator[list[Episode]]:
+    """An episode of each slot, and again, each time from fresh seeds."""
+    for wave, options in enumerate(_examples(envs, seed, best_of, waves)):
+        seeds = iteration_seeds(seed, EVALUATION, envs.num_envs, best_of, attempt=wave)
+        yield collect(
+            envs,
+            policy,
+            seeds=seeds.slots,
+            generator=seeds.generator(policy.device),
+            deterministic=deterministic,
+            options=options,
+        )
+
+
 def _examples(
-    envs: gym.vector.VectorEnv[Any, Any, Any], seed: int, best_of: int, per_env: int
-) -> dict[str, Any] | None:
-    """Options of a reset that shows all examples in turn, where there are few; else None."""
+    envs: gym.vector.VectorEnv[Any, Any, Any], seed: int, best_of: int, waves: int
+) -> list[dict[str, Any] | None]:
+    """Options of each reset, which show all examples in turn, where there are few; else None."""
     count = envs.metadata.get("num_examples", _MANY)
     if count >= _MANY:
-        return None
-    places = np.arange(envs.num_envs // best_of * per_env).reshape(-1, per_env)
+        return [None] * waves
+    places = np.arange(envs.num_envs // best_of * waves).reshape(waves, -1)
     rng = np.random.default_rng([seed, EVALUATION])
     order = rng.choice(count, size=min(count, places.size), replace=False)
-    return {"example": order[places % len(order)].repeat(best_of, axis=0).tolist()}
+    shown = order[places % len(order)].repeat(best_of, axis=1)
+    return [{"example": row} for row in shown.tolist()]
 
 
 def _best(tries: Sequence[Episode]) -> list[Episode]:

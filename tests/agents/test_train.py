@@ -43,7 +43,7 @@ from textgym_agents.loggers import (
     read_rows,
     save_learning_curve,
 )
-from textgym_agents.policies import CausalLMPolicy, Episode, MLPPolicy
+from textgym_agents.policies import CausalLMPolicy, Episode, MLPPolicy, Sampling
 from textgym_agents.policies.construction import PolicyConfig, build_policy, describe_policy
 from textgym_agents.rollout import collect
 from textgym_agents.runs.config import TrainConfig
@@ -685,6 +685,20 @@ def test_evaluation_is_reproducible_and_keeps_the_policy() -> None:
     assert all(torch.equal(p, b) for p, b in zip(policy.parameters(), before, strict=True))
 
 
+def test_policies_are_compared_by_common_random_numbers() -> None:
+    """Every episode begins with the draws that another policy's has, however long those before."""
+    envs = make_envs("textgym:textgym/Story-v0", 16, {"level": "easy"})
+    policy = build_policy(describe_policy(PolicyConfig(), envs))
+    texts = []
+    for temperature in (1.0, 0.8):
+        policy.sampling = Sampling(temperature=temperature)
+        episodes = evaluate(envs, policy, num_episodes=96, seed=3).episodes
+        texts.append([tuple(episode.actions.tolist()) for episode in episodes])
+    same = [warm[:3] == cold[:3] for warm, cold in zip(*texts, strict=True)]
+    assert np.mean(same[16:]) > 0.5  # Of independent draws, as after other lengths, one in ten.
+    assert len(set(texts[0])) == 96  # No draws come twice.
+
+
 @pytest.mark.parametrize("best_of", [1, 2])
 def test_a_file_is_evaluated_row_by_row(best_of: int) -> None:
     rows = [{"prompt": f"p {i}", "reference": f"r {i}", "split": "test"} for i in range(30)]
@@ -707,17 +721,17 @@ def test_the_best_of_several_tries_counts() -> None:
     envs = make_envs("textgym:textgym/Copy-v0", 6)
     policy = MLPPolicy.from_env(envs, hidden_sizes=(8,))
     result = evaluate(envs, policy, num_episodes=40, seed=1, best_of=3)
-    seeds = iteration_seeds(1, 0, 6, 3)
-    tries = collect(
-        envs, policy, seeds=seeds.slots, episodes_per_env=20, generator=seeds.generator()
-    )
+    tries = []
+    for wave in range(20):
+        seeds = iteration_seeds(1, 0, 6, 3, wave)
+        tries += collect(envs, policy, seeds=seeds.slots, generator=seeds.generator())
     with pytest.raises(ValueError, match="best_of 4 does not divide the 6 environments"):
         evaluate(envs, policy, num_episodes=1, best_of=4)
     envs.close()
-    returns = np.array([episode.total_reward for episode in tries]).reshape(2, 3, 20)
-    assert [e.total_reward for e in result.episodes] == returns.max(axis=1).ravel().tolist()
+    returns = np.array([episode.total_reward for episode in tries]).reshape(40, 3)
+    assert [e.total_reward for e in result.episodes] == returns.max(axis=1).tolist()
     prompts = [episode.info["prompt"] for episode in tries]
-    assert [e.info["prompt"] for e in result.episodes] == prompts[:20] + prompts[60:80]
+    assert [e.info["prompt"] for e in result.episodes] == prompts[::3]
     assert result.returns.mean > returns.mean()
 
 
