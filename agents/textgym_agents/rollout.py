@@ -261,8 +261,9 @@ class _History:
             "values": np.asarray(chosen.values, np.float32),
             "rewards": rewards,
         }
-        if chosen.kept is not None:
-            new["kept"] = chosen.kept
+        for name in ("kept", "choices"):
+            if (told := getattr(chosen, name)) is not None:
+                new[name] = told
         if self._lengths.max() == self._capacity:
             self._capacity *= 2
             for name, array in self._arrays.items():

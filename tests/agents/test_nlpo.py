@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from textgym.envs.exact import enumerate_mdp
-from textgym_agents.algorithms import NLPO, NLPOConfig, PPOConfig, nlpo
+from textgym_agents.algorithms import NLPO, NLPOConfig, PPOConfig
 from textgym_agents.algorithms.nlpo import RestrictedPolicy, masking_copy
 from textgym_agents.policies import (
     CausalLMPolicy,
@@ -80,8 +78,14 @@ def likely_by_hand(probabilities: Floats, top_p: float) -> NDArray[np.bool_]:
 
 
 def unrestricted(made: Policy, episodes: list[Episode]) -> Floats:
+    among_all = [replace(episode, choices=None) for episode in episodes]
     with torch.no_grad():
-        return made.episode_log_probs(episodes).exp().double().numpy()
+        return made.episode_log_probs(among_all).exp().double().numpy()
+
+
+def choices(episode: Episode, num_actions: int) -> NDArray[np.bool_]:
+    assert episode.choices is not None
+    return np.unpackbits(episode.choices, axis=1, count=num_actions).view(np.bool_)
 
 
 @pytest.mark.parametrize("kind", ["mlp", "causal_lm"])
@@ -98,7 +102,7 @@ def test_actions_outside_the_older_selfs_nucleus_are_never_taken(kind: str) -> N
     present = unrestricted(made, episodes)
     left = (present * likely).sum(axis=1)
     assert left.mean() < 0.9
-    masks = np.concatenate([e.action_masks for e in learner.behaviour.restricted(episodes)])  # type: ignore[arg-type]
+    masks = np.concatenate([choices(episode, likely.shape[1]) for episode in episodes])
     assert_allclose(masks, likely)
     among = np.log(present[steps, actions] / left)
     assert_allclose(np.concatenate([e.log_probs for e in episodes]), among, atol=1e-5)
@@ -126,59 +130,30 @@ def test_log_probs_of_the_update_are_those_of_the_rollout(
 
 
 @pytest.mark.parametrize("kind", ["mlp", "causal_lm"])
-def test_an_action_that_rounding_moves_over_the_edge_stays(kind: str) -> None:
-    learner = NLPO(policy(kind), NLPOConfig(mask_top_p=0.05))  # One action is left at each step.
-    episode = rollout(learner, 1)[0]
-    assert_allclose(episode.log_probs, 0.0, atol=1e-6)
-    legal = np.flatnonzero(np.atleast_2d(episode.action_masks)[0])  # type: ignore[call-overload]
-    other = next(action for action in legal if action != episode.actions[-1])
-    moved = replace(episode, actions=np.append(episode.actions[:-1], other))
-    log_probs = learner.behaviour.evaluate([moved]).log_probs
-    assert torch.isfinite(log_probs).all()
-    assert float(log_probs[-1].detach()) < 0
-
-
-def test_an_update_asks_the_masking_policy_once_about_each_episode(
-    monkeypatch: pytest.MonkeyPatch,
+def test_an_update_does_not_ask_the_masking_policy(
+    kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And goes where it goes if it asks every time."""
+    """It knows what the actions were chosen among."""
+    config = NLPOConfig(num_epochs=2, num_minibatches=2, kl_coef=0.1, mask_interval=1)
+    learner = NLPO(policy(kind), config)
+    episodes = rollout(learner)
 
-    def learned(once: bool) -> tuple[Policy, int]:
-        config = NLPOConfig(num_epochs=3, num_minibatches=2, learning_rate=0.01, kl_coef=0.1)
-        learner = NLPO(policy("causal_lm").double(), config)
-        learner.behaviour.masking.double()
-        masking, asked = learner.behaviour.masking, []
-        plain = masking.episode_log_probs
+    def asked(*_: Any, **__: Any) -> None:
+        raise AssertionError("asked")
 
-        def counted(episodes: Sequence[Episode]) -> torch.Tensor:
-            asked.extend(id(episode.observations) for episode in episodes)
-            return plain(episodes)
-
-        monkeypatch.setattr(masking, "episode_log_probs", counted)
-        if not once:
-            monkeypatch.setattr(learner.behaviour, "masks_kept", nullcontext)
-        for number in range(2):
-            learner.update(rollout(learner, seed=number))
-        return learner.policy, len(asked)
-
-    (one, asked), (other, asked_again) = learned(True), learned(False)
-    assert (asked, asked_again) == (2 * 32, 2 * 32 * 4)
-    for name, tensor in one.state_dict().items():
-        torch.testing.assert_close(tensor, other.state_dict()[name], rtol=1e-9, atol=1e-12)
+    for name in ("act", "step_log_probs", "episode_log_probs", "evaluate"):
+        monkeypatch.setattr(learner.behaviour.masking, name, asked)
+    learner.update(episodes)
+    with pytest.raises(AssertionError, match="asked"):
+        rollout(learner)
 
 
-def test_of_texts_that_processes_divide_the_own_share_alone_is_masked(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    learner = NLPO(policy("causal_lm"), NLPOConfig(mask_top_p=0.6))
+def test_episodes_that_do_not_tell_the_choices_are_refused() -> None:
+    learner = NLPO(policy("mlp"), NLPOConfig())
     episodes = rollout(learner, 4)
-    whole = learner.behaviour.restricted(episodes)
-    monkeypatch.setattr(nlpo, "own_share", lambda _, given: ([given[1], given[3]], slice(0)))
-    for index, masked in enumerate(learner.behaviour.restricted(episodes)):
-        if index % 2:
-            np.testing.assert_array_equal(masked.action_masks, whole[index].action_masks)  # type: ignore[arg-type]
-        else:
-            assert masked is episodes[index]
+    episodes[2].choices = None
+    with pytest.raises(ValueError, match=r"RestrictedPolicy; one of slot 2 does not say"):
+        learner.behaviour.evaluate(episodes)
 
 
 def test_masking_policy_is_renewed_at_the_interval() -> None:
@@ -324,7 +299,9 @@ def test_nothing_is_charged_before_the_policy_has_moved(estimator: Any) -> None:
     """The reference chooses among the same actions; its whole distribution would be another."""
     learner = NLPO(policy("mlp"), NLPOConfig(kl_coef=1.0, kl_estimator=estimator, mask_top_p=0.7))
     episodes = rollout(learner)
-    assert any(not mask.all() for e in learner.comparable(episodes) for mask in [e.action_masks])
+    left = sum(np.unpackbits(episode.choices).sum() for episode in episodes)  # type: ignore[arg-type]
+    legal = sum(e.num_steps * e.action_masks.sum() for e in episodes)  # type: ignore[union-attr]
+    assert left < 0.9 * legal
     assert abs(learner._batch(episodes).kl_reference) < 1e-6
 
 
@@ -350,8 +327,10 @@ def test_the_policy_s_own_filters_do_not_narrow_the_mask() -> None:
         values=acted.values,
         rewards=np.zeros(1),
         kept=acted.kept,
+        choices=acted.choices,
     )
     left = torch.isfinite(restricted.masking.step_log_probs(observations)).numpy()
-    masks = restricted.restricted([episode])[0].action_masks
     assert left.sum() == 3
-    np.testing.assert_array_equal(masks, left)
+    np.testing.assert_array_equal(choices(episode, left.shape[1]), left)
+    evaluated = restricted.evaluate([episode]).log_probs.detach()
+    assert_allclose(evaluated, acted.log_probs, atol=1e-6)

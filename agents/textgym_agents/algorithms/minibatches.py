@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from textgym_agents.algorithms.base import episode_tokens, passes
 from textgym_agents.policies import Episode
-from textgym_agents.policies.base import joined_kept
+from textgym_agents.policies.base import joined
 
 _Indices: TypeAlias = NDArray[np.int64]
 
@@ -113,8 +113,9 @@ def _join(episodes: Sequence[Episode]) -> Episode:
         log_probs=np.concatenate([episode.log_probs for episode in episodes]),
         values=np.concatenate([episode.values for episode in episodes]),
         rewards=np.concatenate([episode.rewards for episode in episodes]),
-        kept=joined_kept(episodes),
+        kept=joined(episodes, "kept"),
         action_masks=_joined_masks(episodes),
+        choices=joined(episodes, "choices"),
     )
 
 

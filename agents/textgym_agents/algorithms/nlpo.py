@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +14,6 @@ from torch import Tensor
 
 from textgym_agents.algorithms.ppo import PPO, PPOConfig
 from textgym_agents.checks import require
-from textgym_agents.distributed import own_share
 from textgym_agents.policies import (
     Actions,
     Contexts,
@@ -67,8 +65,8 @@ class NLPO(PPO):
     probabilities outside the nucleus nothing holds down: mask_interval is to be short for it.
 
     Good for large vocabularies, of which few tokens make sense at a step: exploration is among
-    those. It costs the masking policy's forward pass beside each of a rollout's, one more of each
-    text an update, its weights, and a bit for each action at each step of a batch.
+    those. It costs the masking policy's forward pass beside each of a rollout's, its weights, and a
+    bit for each action at each step of a batch.
     """
 
     def __init__(self, policy: Policy, config: NLPOConfig) -> None:
@@ -99,19 +97,13 @@ class NLPO(PPO):
             PPO's metrics, and ``mask_age``: for how many updates the masking policy, as it was in
             this one, had been there before.
         """
-        again = self.config.num_epochs > 1 or self.reference is not None
-        with self._restricted.masks_kept() if again else nullcontext():
-            metrics = super().update(episodes, progress, rng)
+        metrics = super().update(episodes, progress, rng)
         metrics["mask_age"] = self._age
         self._age += 1
         if self._age == self._interval:
             self._restricted.renew()
             self._age = 0
         return metrics
-
-    def comparable(self, episodes: Sequence[Episode]) -> Sequence[Episode]:
-        """The episodes with the masks of the actions left, as the behaviour had them."""
-        return self._restricted.restricted(episodes)
 
     def state(self) -> dict[str, Tensor]:
         """PPO's state, the masking policy's weights and its age."""
@@ -162,7 +154,6 @@ class RestrictedPolicy(Policy):
     def __init__(self, policy: Policy, masking: Policy) -> None:
         super().__init__()
         self._policy, self.masking = policy, masking
-        self._masks: dict[int, tuple[NDArray[np.uint8], int]] | None = None
 
     @torch.no_grad()
     def renew(self) -> None:
@@ -180,76 +171,37 @@ class RestrictedPolicy(Policy):
         generator: torch.Generator | None = None,
         deterministic: bool = False,
     ) -> Actions:
-        """Choose one of the actions left; see `Policy.act`."""
+        """Choose one of the actions left, which are the `Actions.choices`; see `Policy.act`."""
+        choices = None
         if active is None or active.any():
             likely = self.masking.step_log_probs(
                 observations, action_masks=action_masks, active=active
             )
             action_masks = torch.isfinite(likely).cpu().numpy()
-        return self._policy.act(
+            choices = np.packbits(action_masks, axis=1)
+        acted = self._policy.act(
             observations,
             action_masks=action_masks,
             active=active,
             generator=generator,
             deterministic=deterministic,
         )
+        return replace(acted, choices=choices)
 
     def evaluate(self, episodes: Sequence[Episode]) -> Evaluation:
-        """Evaluate the restricted distribution; see `Policy.evaluate`.
+        """Evaluate the distribution over the episodes' choices; see `Policy.evaluate`.
 
-        An action that was taken counts as left, should rounding have moved it over the edge.
+        Raises:
+            ValueError: An episode has none, since it was not collected by such a policy.
         """
-        return self._policy.evaluate(self.restricted(episodes))
-
-    def restricted(self, episodes: Sequence[Episode]) -> list[Episode]:
-        """The episodes with the masks of the actions left in their ``action_masks``.
-
-        Of sequences that several processes evaluate together, those of this one's share alone.
-        """
-        if not all(isinstance(episode.observations, Contexts) for episode in episodes):
-            return self._masked(episodes)
-        own = {id(episode) for episode in own_share(self._policy, episodes)[0]}
-        masked = iter(self._once([episode for episode in episodes if id(episode) in own]))
-        return [next(masked) if id(episode) in own else episode for episode in episodes]
-
-    def _once(self, episodes: Sequence[Episode]) -> list[Episode]:
-        """Sequences with their masks, which are computed once within `masks_kept`."""
-        kept = self._masks
-        if kept is None or not episodes:
-            return self._masked(episodes) if episodes else []
-        new = [episode for episode in episodes if id(episode) not in kept]
-        for episode, found in zip(new, self._masked(new) if new else (), strict=True):
-            assert found.action_masks is not None
-            size = found.action_masks.shape[1]
-            kept[id(episode)] = np.packbits(found.action_masks, axis=1), size
-
-        def mask(episode: Episode) -> NDArray[np.bool_]:
-            bits, size = kept[id(episode)]
-            return np.unpackbits(bits, axis=1, count=size).view(np.bool_)
-
-        return [replace(episode, action_masks=mask(episode)) for episode in episodes]
-
-    @contextmanager
-    def masks_kept(self) -> Iterator[None]:
-        """Compute each sequence's masks once inside, of episodes that stay as they are.
-
-        They take a bit for each action at each step.
-        """
-        self._masks = {}
-        try:
-            yield
-        finally:
-            self._masks = None
-
-    def _masked(self, episodes: Sequence[Episode]) -> list[Episode]:
-        with torch.no_grad():
-            own = [replace(episode, kept=None) for episode in episodes]  # Not by its filters.
-            masks = torch.isfinite(self.masking.episode_log_probs(own)).cpu().numpy()
-        ends = np.cumsum([episode.num_steps for episode in episodes])[:-1]
-        return [
-            replace(episode, action_masks=mask)
-            for episode, mask in zip(episodes, np.split(masks, ends), strict=True)
-        ]
+        for episode in episodes:
+            if episode.choices is None:
+                raise ValueError(
+                    "NLPO learns from episodes that its restricted policy collected, "
+                    f"{type(self).__name__}; one of slot {episode.slot} does not say which actions "
+                    "it chose among"
+                )
+        return self._policy.evaluate(episodes)
 
     def clear_cache(self) -> None:
         """Both policies' caches; see `Policy.clear_cache`."""

@@ -305,10 +305,6 @@ class PPO(Algorithm[PPOConfig]):
             self.scale.load_state(tensors)
         self.entropy_coef.load_state(tensors)
 
-    def comparable(self, episodes: Sequence[Episode]) -> Sequence[Episode]:
-        """The episodes with the legal actions that the behaviour chose from."""
-        return episodes
-
     def _batch(self, episodes: Sequence[Episode]) -> _Batch:
         """What the policy of the rollout said, and what its actions were worth."""
         config = self.config
@@ -319,7 +315,7 @@ class PPO(Algorithm[PPOConfig]):
         rewards = join([episode.rewards for episode in episodes])
         reference, kl_reference = None, 0.0
         if self.reference is not None:
-            reference = self.reference.log_probs(split, self.comparable)
+            reference = self.reference.log_probs(split)
             penalty = kl_estimates(
                 torch.as_tensor(old_log_probs), torch.as_tensor(reference), config.kl_estimator
             ).numpy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textgym_agents.algorithms.minibatches import Split
-from textgym_agents.policies import Episode, Policy
+from textgym_agents.policies import Policy
 from textgym_agents.policies.reference import own_tensors
 
 
@@ -26,19 +26,15 @@ class Reference:
         self._frozen = policy.reference()
 
     @torch.no_grad()
-    def log_probs(
-        self, split: Split, seen: Callable[[list[Episode]], Sequence[Episode]] = list
-    ) -> NDArray[np.float64]:
+    def log_probs(self, split: Split) -> NDArray[np.float64]:
         """Of a batch's actions, in nats: float64 ``[M]``, the batch's steps in order.
 
         Args:
             split: The batch.
-            seen: What to evaluate of the episodes of a part; in their place, say, those with the
-                masks of fewer actions.
         """
         found = np.empty(split.num_steps)
         for part in split.whole():
-            evaluation = self._frozen.evaluate(seen(part.episodes))
+            evaluation = self._frozen.evaluate(part.episodes)
             found[part.steps] = evaluation.log_probs.double().cpu().numpy()
         return found
 

@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import gymnasium as gym
 import numpy as np
@@ -61,6 +61,9 @@ class Episode:
         action_masks: Legal actions, bool: ``[V]`` if the same at every step, ``[T, V]`` if not,
             None if the environment names none. ``V`` is the sum of the components' sizes where
             an action has several.
+        choices: uint8 ``[T, ceil(V / 8)]``, a bit for each action (`numpy.packbits`): those among
+            which a policy that restricts itself chose, in place of the legal ones. None where it
+            chose among these.
         terminated: The last step reached a terminal state.
         truncated: The episode was cut (a time limit) in a state that is not terminal.
         out_of_steps: It was the rollout that cut it, since the slot had its steps, so that the
@@ -81,6 +84,7 @@ class Episode:
     rewards: NDArray[np.float64]
     kept: NDArray[np.int64] | None = None
     action_masks: NDArray[np.bool_] | None = None
+    choices: NDArray[np.uint8] | None = None
     terminated: bool = True
     truncated: bool = False
     out_of_steps: bool = False
@@ -108,6 +112,7 @@ class Episode:
             rewards=self.rewards[steps],
             kept=None if self.kept is None else self.kept[steps],
             action_masks=masks if masks is None or masks.ndim == 1 else masks[steps],
+            choices=None if self.choices is None else self.choices[steps],
         )
 
     @property
@@ -116,10 +121,10 @@ class Episode:
         return float(self.rewards.sum())
 
 
-def joined_kept(episodes: Sequence[Episode]) -> NDArray[np.int64] | None:
-    """`Episode.kept` of all the episodes' steps, one after another; None if one has none."""
-    counts = [episode.kept for episode in episodes if episode.kept is not None]
-    return np.concatenate(counts) if len(counts) == len(episodes) else None
+def joined(episodes: Sequence[Episode], name: Literal["kept", "choices"]) -> NDArray[Any] | None:
+    """An array of all the episodes' steps, one after another; None if an episode has none."""
+    arrays = [array for episode in episodes if (array := getattr(episode, name)) is not None]
+    return np.concatenate(arrays) if len(arrays) == len(episodes) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +136,14 @@ class Actions:
         log_probs: float32 ``[N]``, 0 in inactive slots.
         values: float32 ``[N]``, 0 in inactive slots.
         kept: int64 ``[N]`` or None; see `Episode`.
+        choices: uint8 ``[N, ceil(V / 8)]`` or None; see `Episode`.
     """
 
     actions: NDArray[Any]
     log_probs: NDArray[np.float32]
     values: NDArray[np.float32]
     kept: NDArray[np.int64] | None = None
+    choices: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,8 @@ class Draws:
         """
         if sampling != self._sampling:
             self._known, self._sampling = {}, sampling
-        keys = zip(rows.tolist(), actions.tolist(), _names(masks, len(rows)), strict=True)
+        names = [0] * len(rows) if masks is None else _names(np.packbits(masks, axis=1))
+        keys = zip(rows.tolist(), actions.tolist(), names, strict=True)
         self._known.update(zip(keys, zip(log_probs, entropies, strict=True), strict=True))
 
     def find(
@@ -69,7 +70,7 @@ class Draws:
         if sampling != self._sampling:
             return None
         actions = np.concatenate([episode.actions for episode in episodes]).tolist()
-        names = [name for e in episodes for name in _names(e.action_masks, e.num_steps)]
+        names = [name for episode in episodes for name in _choices(episode)]
         found = [self._known.get(key) for key in zip(rows.tolist(), actions, names, strict=True)]
         known = [draw for draw in found if draw is not None]
         if len(known) < len(found):
@@ -78,13 +79,20 @@ class Draws:
         return list(log_probs), list(entropies)
 
 
-def _names(masks: _BoolArray | None, count: int) -> list[int]:
-    """A number for each of so many steps' masks ``[V]`` or ``[count, V]``, the same for equal ones.
+def _choices(episode: Episode) -> list[int]:
+    """The names of the masks of an episode's steps."""
+    masks, steps = episode.action_masks, episode.num_steps
+    if episode.choices is not None:
+        return _names(episode.choices)
+    if masks is None:
+        return [0] * steps
+    names = _names(np.packbits(np.atleast_2d(masks), axis=1))
+    return names * steps if masks.ndim == 1 else names
+
+
+def _names(bits: NDArray[np.uint8]) -> list[int]:
+    """A number for each row of packed masks, the same for equal ones.
 
     Others have another, but for a collision of 64-bit hashes.
     """
-    if masks is None:
-        return [0] * count
-    bits = np.packbits(np.atleast_2d(masks), axis=1)
-    names = [hash(row.tobytes()) for row in bits]
-    return names * count if masks.ndim == 1 else names
+    return [hash(row.tobytes()) for row in bits]

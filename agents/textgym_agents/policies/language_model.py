@@ -21,7 +21,7 @@ from textgym_agents.policies.base import (
     Evaluation,
     Observations,
     Policy,
-    joined_kept,
+    joined,
 )
 from textgym_agents.policies.contexts import episode_contexts, read_contexts
 from textgym_agents.policies.critic import Critic, episode_values
@@ -356,7 +356,7 @@ class LanguageModelPolicy(Policy):
     def _known(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor | None]:
         """What the actions were drawn with: log-probabilities, and how many the filters left."""
         log_probs = np.concatenate([episode.log_probs for episode in episodes])
-        kept = joined_kept(episodes)
+        kept = joined(episodes, "kept")
         known = None if kept is None else self._tensor(kept)
         return torch.from_numpy(log_probs).to(self.device), known
 

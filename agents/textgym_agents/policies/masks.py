@@ -53,6 +53,8 @@ def flat_masks(
 ) -> Tensor | None:
     """The masks of every step of the episodes, one after another.
 
+    They are of the actions that were to choose from: `Episode.choices`, or else the legal ones.
+
     Args:
         episodes: ``M`` steps in all.
         num_actions: ``V``; masks of another width are an error.
@@ -61,7 +63,12 @@ def flat_masks(
     Returns:
         bool ``[M, V]``; ``[V]`` if one mask is shared by all steps; None if there is none.
     """
-    masks = [episode.action_masks for episode in episodes]
+    masks = [
+        episode.action_masks
+        if episode.choices is None
+        else np.unpackbits(episode.choices, axis=1, count=num_actions).view(np.bool_)
+        for episode in episodes
+    ]
     for mask in masks:
         if mask is not None and mask.shape[-1] != num_actions:
             raise ValueError(
