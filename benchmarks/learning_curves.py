@@ -5,14 +5,14 @@
 Each algorithm learns the task, at one level, from the environment's reward, for the same number of
 tokens. Sampling colder raises a likelihood model's score for nothing; so texts are sampled at a low
 temperature, and each policy is compared with the start at this one and at the one that is best for
-the start. Their held-out scores (sampled, on validation prompts that are the same for all that has
-the same seed) are compared as they are at the end, and their scores on training prompts at the time
-when the fastest had finished. Beside them: maximum likelihood on the experts' answers for the same
-number of tokens, REINFORCE on a random reward, and the best of several of the start's samples by
-the reward, which is what can be had without learning where the reward may be asked at decoding.
-GRPO also learns with products in bfloat16, which is to change nothing but the time.
-Intervals are over the seeds. A run that was cut off goes on where it was, and a finished one is not
-repeated.
+the start. Their held-out scores (sampled, on validation prompts and by random numbers that are the
+same for all that has the same seed) are compared as they are at the end, and their scores on
+training prompts at the time when the fastest had finished. Beside them: maximum likelihood on the
+experts' answers for the same number of tokens, REINFORCE on a random reward, and the best of
+several of the start's samples by the reward, which is what can be had without learning where the
+reward may be asked at decoding. GRPO also learns with products in bfloat16, which is to change
+nothing but the time. Intervals are over the seeds. A run that was cut off goes on where it was, and
+a finished one is not repeated.
 """
 
 from __future__ import annotations
