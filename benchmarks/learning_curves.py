@@ -77,8 +77,20 @@ class Clipped(NamedTuple):
     gae_lambda: float
 
 
+class Valued(NamedTuple):
+    """What A2C has of its own: how fast its values learn, and with what weight."""
+
+    value_learning_rate: float | None = None
+    value_coef: float = 0.5
+
+
 def algorithms(
-    group_size: int, rate: float, clipped: Clipped, schedule: Schedule, warmup: float
+    group_size: int,
+    rate: float,
+    clipped: Clipped,
+    valued: Valued,
+    schedule: Schedule,
+    warmup: float,
 ) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
     """What is compared: configurations, and arguments of their environments."""
     linear: dict[str, Any] = {"learning_rate": rate, "schedule": "linear", "warmup": warmup}
@@ -110,7 +122,7 @@ def algorithms(
         "dapo": (GRPOConfig(variant="dapo", **groups), {}),
         "gspo": (GRPOConfig(variant="gspo", **groups), {}),
         "cispo": (GRPOConfig(variant="cispo", **groups), {}),
-        "a2c": (A2CConfig(normalize_advantages=True, **linear), {}),
+        "a2c": (A2CConfig(normalize_advantages=True, **linear, **valued._asdict()), {}),
         "ppo": (PPOConfig(**epochs), {}),
         "nlpo": (NLPOConfig(mask_top_p=0.95, mask_interval=2, **epochs), {}),
         "trpo": (trpo, {}),
@@ -120,7 +132,7 @@ def algorithms(
     }
 
 
-ALGORITHMS = tuple(algorithms(2, RATE, Clipped(RATE, 1.0), "linear", 0.0))
+ALGORITHMS = tuple(algorithms(2, RATE, Clipped(RATE, 1.0), Valued(), "linear", 0.0))
 
 
 @dataclass(frozen=True)
@@ -137,6 +149,7 @@ class Where:
     temperature: float
     learning_rate: float
     clipped: Clipped
+    valued: Valued
     schedule: Schedule
     warmup: float
     lora_rank: int = 0
@@ -145,7 +158,12 @@ class Where:
     def algorithms(self) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
         """What is compared here."""
         return algorithms(
-            self.group_size, self.learning_rate, self.clipped, self.schedule, self.warmup
+            self.group_size,
+            self.learning_rate,
+            self.clipped,
+            self.valued,
+            self.schedule,
+            self.warmup,
         )
 
     @property
@@ -293,6 +311,10 @@ def arguments() -> argparse.Namespace:
         "they take a batch go as far as one of those",
     )
     parser.add_argument(
+        "--value-rate", type=float, help="step size of A2C's value head; default that of the rest"
+    )
+    parser.add_argument("--value-coef", type=float, default=0.5, help="of A2C")
+    parser.add_argument(
         "--schedule",
         default="constant",
         choices=("constant", "linear"),
@@ -324,6 +346,7 @@ def main() -> None:
         args.temperature,
         args.learning_rate,
         Clipped(args.clipped_rate or args.learning_rate / 4, args.gae_lambda),
+        Valued(args.value_rate, args.value_coef),
         args.schedule,
         args.warmup,
         args.lora_rank,
