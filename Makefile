@@ -52,7 +52,8 @@ curves: $(VENV)/installed-dev  ## Learning with controls: about twelve hours; mu
 	$(BIN)/python benchmarks/learning_curves.py --env DataToText-v0 --level medium --lora-rank 4 \
 	    --learning-rate 5e-4 --clipped-rate 2.5e-4 --gae-lambda 1 --steps 250000 --episodes 2048
 	$(BIN)/python benchmarks/learning_curves.py --env Dialogue-v0 --level easy --temperature 0.7 \
-	    --schedule linear --warmup 0.15 --steps 300000 --only grpo likelihood "random reward"
+	    --schedule linear --warmup 0.15 --steps 300000 --value-rate 0.01 --value-coef 0.1 \
+	    --only grpo gspo ppo a2c reinforce rloo cispo dapo "expert iteration" likelihood "random reward"
 	$(BIN)/python benchmarks/learning_curves.py --env Wordle-v0 --level easy --temperature 1 \
 	    --learning-rate 4e-4 --only reinforce scst rloo grpo dr_grpo dapo gspo cispo a2c ppo nlpo \
 	    "expert iteration" likelihood "random reward"

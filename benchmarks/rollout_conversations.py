@@ -117,9 +117,9 @@ def measure(level: str, num_envs: int, episodes: int, rounds: int) -> dict[str, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--slots", type=int, nargs="+", default=[32, 128])
-    parser.add_argument("--episodes", type=int, default=4, help="conversations a slot")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--slots", type=int, nargs="+", default=[64])
+    parser.add_argument("--episodes", type=int, default=2, help="conversations a slot")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the table")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
