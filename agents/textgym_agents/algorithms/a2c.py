@@ -53,7 +53,8 @@ class A2CConfig(ScheduleConfig):
     n_steps: int = 0
 
     # Weight of the value head's mean squared error. Lower: values learn slower. Higher: they take
-    # more of a shared network.
+    # more of a shared network; nearly all where grad_norm is far above max_grad_norm, which then
+    # ruins a language model.
     value_coef: float = 0.5
 
     # Let the critic predict returns less their running mean, divided by their running deviation.
