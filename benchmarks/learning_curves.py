@@ -84,20 +84,48 @@ class Valued(NamedTuple):
     value_coef: float = 0.5
 
 
-def algorithms(
-    group_size: int,
-    rate: float,
-    clipped: Clipped,
-    valued: Valued,
-    schedule: Schedule,
-    warmup: float,
-) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
+@dataclass(frozen=True)
+class Where:
+    """An environment's name, such as Story-v0, and its level; how texts are sampled and learned.
+
+    ``group_size`` texts share a prompt. At a ``lora_rank`` above 0 adapters of this rank learn, and
+    the bundled weights stay.
+    """
+
+    env: str
+    level: str
+    group_size: int
+    temperature: float
+    learning_rate: float
+    clipped: Clipped
+    valued: Valued
+    schedule: Schedule
+    warmup: float
+    lora_rank: int = 0
+
+    @property
+    def id(self) -> str:
+        """For `gym.make_vec`."""
+        return ENV_IDS[self.env]
+
+    @property
+    def table(self) -> str:
+        """The name of the results."""
+        level = "" if self.level == "medium" else f"_{self.level}"
+        return f"learning_curves_{self.env.partition('-')[0].lower()}{level}"
+
+
+def algorithms(where: Where) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
     """What is compared: configurations, and arguments of their environments."""
-    linear: dict[str, Any] = {"learning_rate": rate, "schedule": "linear", "warmup": warmup}
-    reinforced: dict[str, Any] = linear | {"group_size": group_size}
-    groups: dict[str, Any] = reinforced | {"schedule": schedule}
+    linear: dict[str, Any] = {
+        "learning_rate": where.learning_rate,
+        "schedule": "linear",
+        "warmup": where.warmup,
+    }
+    reinforced: dict[str, Any] = linear | {"group_size": where.group_size}
+    groups: dict[str, Any] = reinforced | {"schedule": where.schedule}
     epochs = linear | {
-        **clipped._asdict(),
+        **where.clipped._asdict(),
         "num_epochs": 2,
         "num_minibatches": 2,
         "value_coef": 0.1,
@@ -122,7 +150,7 @@ def algorithms(
         "dapo": (GRPOConfig(variant="dapo", **groups), {}),
         "gspo": (GRPOConfig(variant="gspo", **groups), {}),
         "cispo": (GRPOConfig(variant="cispo", **groups), {}),
-        "a2c": (A2CConfig(normalize_advantages=True, **linear, **valued._asdict()), {}),
+        "a2c": (A2CConfig(normalize_advantages=True, **linear, **where.valued._asdict()), {}),
         "ppo": (PPOConfig(**epochs), {}),
         "nlpo": (NLPOConfig(mask_top_p=0.95, mask_interval=2, **epochs), {}),
         "trpo": (trpo, {}),
@@ -132,55 +160,15 @@ def algorithms(
     }
 
 
-ALGORITHMS = tuple(algorithms(2, RATE, Clipped(RATE, 1.0), Valued(), "linear", 0.0))
-
-
-@dataclass(frozen=True)
-class Where:
-    """An environment's name, such as Story-v0, and its level; how texts are sampled and learned.
-
-    ``group_size`` texts share a prompt. At a ``lora_rank`` above 0 adapters of this rank learn, and
-    the bundled weights stay.
-    """
-
-    env: str
-    level: str
-    group_size: int
-    temperature: float
-    learning_rate: float
-    clipped: Clipped
-    valued: Valued
-    schedule: Schedule
-    warmup: float
-    lora_rank: int = 0
-
-    @property
-    def algorithms(self) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]]:
-        """What is compared here."""
-        return algorithms(
-            self.group_size,
-            self.learning_rate,
-            self.clipped,
-            self.valued,
-            self.schedule,
-            self.warmup,
-        )
-
-    @property
-    def id(self) -> str:
-        """For `gym.make_vec`."""
-        return ENV_IDS[self.env]
-
-    @property
-    def table(self) -> str:
-        """The name of the results."""
-        level = "" if self.level == "medium" else f"_{self.level}"
-        return f"learning_curves_{self.env.partition('-')[0].lower()}{level}"
+ALGORITHMS = tuple(
+    algorithms(Where("", "", 2, 1.0, RATE, Clipped(RATE, 1.0), Valued(), "linear", 0.0))
+)
+"""The names of what can be compared, the same everywhere."""
 
 
 def learn(where: Where, name: str, steps: int, num_envs: int, seed: int, folder: Path) -> Path:
     """Train by one of `algorithms`; the last checkpoint."""
-    algorithm, env_kwargs = where.algorithms[name]
+    algorithm, env_kwargs = algorithms(where)[name]
     config = TrainConfig(
         env_id=f"textgym:{where.id}",
         env_kwargs={"level": where.level, "mask_in_info": False, **env_kwargs},
@@ -355,7 +343,7 @@ def main() -> None:
     batches: dict[str, Any] = {"steps": args.steps, "num_envs": args.num_envs}
     batches |= {"temperature": args.temperature, "LoRA rank": args.lora_rank}
     batches[START] = bundled_weights()
-    learned = {name: where.algorithms[name] for name in args.only}
+    learned = {name: algorithms(where)[name] for name in args.only}
     check_same(args.runs / where.table, batches, learned)
     folders = {
         name: [

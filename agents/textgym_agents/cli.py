@@ -31,13 +31,13 @@ from textgym_agents.policies.weights import load_policy
 from textgym_agents.runs.atomic import refuse_folder, write_json
 from textgym_agents.runs.config import TrainConfig
 from textgym_agents.runs.devices import check_device, cpu_threads
-from textgym_agents.runs.environments import make_envs
+from textgym_agents.runs.environments import VectorEnv, make_envs
 from textgym_agents.train import train
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells give it."""
 
-Loader = Callable[[gym.vector.VectorEnv[Any, Any, Any]], Policy]
+Loader = Callable[[VectorEnv], Policy]
 """Makes the policy that acts in an environment."""
 
 USER_ERRORS = (ValueError, OSError, RuntimeError, ArithmeticError, ImportError, gym.error.Error)
@@ -145,7 +145,7 @@ class ActingCommand:
         state = read_state(checkpoint)
         description = with_sampling(state.policy, self._sampling(described_sampling(state.policy)))
 
-        def load(envs: gym.vector.VectorEnv[Any, Any, Any]) -> Policy:
+        def load(envs: VectorEnv) -> Policy:
             check_fits(description, envs)
             return load_policy(description, checkpoint)
 
