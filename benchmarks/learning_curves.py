@@ -89,7 +89,7 @@ class Where:
     """An environment's name, such as Story-v0, and its level; how texts are sampled and learned.
 
     ``group_size`` texts share a prompt. At a ``lora_rank`` above 0 adapters of this rank learn, and
-    the bundled weights stay.
+    the bundled weights stay. ``target_kl`` (nats) is TRPO's.
     """
 
     env: str
@@ -102,6 +102,7 @@ class Where:
     schedule: Schedule
     warmup: float
     lora_rank: int = 0
+    target_kl: float = 0.02
 
     @property
     def id(self) -> str:
@@ -132,7 +133,7 @@ def algorithms(where: Where) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]
     }
     reinforce = ReinforceConfig(baseline="leave_one_out", **reinforced)
     trpo = TRPOConfig(
-        target_kl=0.02,
+        target_kl=where.target_kl,
         gae_lambda=1.0,
         fisher_share=0.125,
         cg_iterations=3,
@@ -303,6 +304,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--value-coef", type=float, default=0.5, help="of A2C")
     parser.add_argument(
+        "--target-kl", type=float, default=0.02, help="how far (nats) a step of TRPO may go"
+    )
+    parser.add_argument(
         "--schedule",
         default="constant",
         choices=("constant", "linear"),
@@ -338,6 +342,7 @@ def main() -> None:
         args.schedule,
         args.warmup,
         args.lora_rank,
+        args.target_kl,
     )
     names = [START, CHOSEN, *args.only]
     batches: dict[str, Any] = {"steps": args.steps, "num_envs": args.num_envs}
