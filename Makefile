@@ -45,7 +45,7 @@ curves: $(VENV)/installed-dev  ## Learning with controls: about twelve hours; mu
 	$(BIN)/python benchmarks/learning_curves.py --env Story-v0 --level easy
 	$(BIN)/python benchmarks/learning_curves.py --env Summarization-v0 --level easy
 	$(BIN)/python benchmarks/learning_curves.py --env Translation-v0 --level easy --temperature 0.7 \
-	    --learning-rate 5e-5 --episodes 4096
+	    --learning-rate 5e-5 --target-kl 0.005 --episodes 4096
 	$(BIN)/python benchmarks/learning_curves.py --env Recommendation-v0 --level easy --episodes 2048
 	$(BIN)/python benchmarks/learning_curves.py --env Arithmetic-v0 --level easy --episodes 2048
 	$(BIN)/python benchmarks/learning_curves.py --env DataToText-v0 --level easy --lora-rank 4 \
