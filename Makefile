@@ -39,7 +39,7 @@ bench: $(VENV)/installed-dev  ## Tables of ratios under benchmarks/results/.
 	$(BIN)/python benchmarks/train_step.py --rounds 25
 	$(BIN)/python benchmarks/processes.py
 
-curves: $(VENV)/installed-dev  ## Learning with controls: about twelve hours; multi30k.py takes as long.
+curves: $(VENV)/installed-dev  ## Learning with controls: about fourteen hours; multi30k.py takes as long.
 	$(BIN)/python benchmarks/cartpole.py
 	$(BIN)/python benchmarks/task_learning.py
 	$(BIN)/python benchmarks/learning_curves.py --env Story-v0 --level easy
@@ -54,7 +54,8 @@ curves: $(VENV)/installed-dev  ## Learning with controls: about twelve hours; mu
 	    --learning-rate 5e-4 --clipped-rate 2.5e-4 --gae-lambda 1 --steps 250000 --episodes 2048
 	$(BIN)/python benchmarks/learning_curves.py --env Dialogue-v0 --level easy --temperature 0.7 \
 	    --schedule linear --warmup 0.15 --steps 300000 --value-rate 0.01 --value-coef 0.1 \
-	    --only grpo gspo ppo a2c reinforce rloo cispo dapo "expert iteration" likelihood "random reward"
+	    --only grpo gspo ppo dr_grpo a2c reinforce rloo nlpo cispo scst dapo "grpo, bf16" \
+	    "expert iteration" likelihood "random reward"
 	$(BIN)/python benchmarks/learning_curves.py --env Wordle-v0 --level easy --temperature 1 \
 	    --learning-rate 4e-4 --only reinforce scst rloo grpo dr_grpo dapo gspo cispo a2c ppo nlpo \
 	    "expert iteration" likelihood "random reward"
