@@ -302,9 +302,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--value-rate", type=float, help="step size of A2C's value head; default that of the rest"
     )
-    parser.add_argument("--value-coef", type=float, default=0.5, help="of A2C")
+    parser.add_argument("--value-coef", type=float, default=Valued().value_coef, help="of A2C")
     parser.add_argument(
-        "--target-kl", type=float, default=0.02, help="how far (nats) a step of TRPO may go"
+        "--target-kl",
+        type=float,
+        default=Where.target_kl,
+        help="how far (nats) a step of TRPO may go",
     )
     parser.add_argument(
         "--schedule",
