@@ -51,7 +51,8 @@ curves: $(VENV)/installed-dev  ## Learning with controls: about fourteen hours; 
 	$(BIN)/python benchmarks/learning_curves.py --env DataToText-v0 --level easy --lora-rank 4 \
 	    --learning-rate 5e-4
 	$(BIN)/python benchmarks/learning_curves.py --env DataToText-v0 --level medium --lora-rank 4 \
-	    --learning-rate 5e-4 --clipped-rate 2.5e-4 --gae-lambda 1 --steps 250000 --episodes 2048
+	    --learning-rate 5e-4 --rates ppo=2.5e-4 nlpo=2.5e-4 --gae-lambda 1 --steps 250000 \
+	    --episodes 2048
 	$(BIN)/python benchmarks/learning_curves.py --env Dialogue-v0 --level easy --temperature 0.7 \
 	    --schedule linear --warmup 0.15 --steps 300000 --value-rate 0.01 --value-coef 0.1 \
 	    --only grpo gspo ppo dr_grpo a2c reinforce rloo nlpo cispo scst dapo "grpo, bf16" \

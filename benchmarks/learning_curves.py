@@ -22,9 +22,9 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
@@ -70,13 +70,6 @@ NO_CURVE = ("likelihood", "random reward")
 """Whose training texts are the expert's, or are not scored by the task's reward."""
 
 
-class Clipped(NamedTuple):
-    """What PPO and NLPO have of their own: a step size, and the advantages' lambda."""
-
-    learning_rate: float
-    gae_lambda: float
-
-
 class Valued(NamedTuple):
     """What A2C has of its own: how fast its values learn, and with what weight."""
 
@@ -88,8 +81,9 @@ class Valued(NamedTuple):
 class Where:
     """An environment's name, such as Story-v0, and its level; how texts are sampled and learned.
 
-    ``group_size`` texts share a prompt. At a ``lora_rank`` above 0 adapters of this rank learn, and
-    the bundled weights stay. ``target_kl`` (nats) is TRPO's.
+    ``rates`` are the step sizes of algorithms whose own is not ``learning_rate``. ``gae_lambda`` is
+    that of PPO and NLPO. ``group_size`` texts share a prompt. At a ``lora_rank`` above 0 adapters
+    of this rank learn, and the bundled weights stay. ``target_kl`` (nats) is TRPO's.
     """
 
     env: str
@@ -97,10 +91,11 @@ class Where:
     group_size: int
     temperature: float
     learning_rate: float
-    clipped: Clipped
+    gae_lambda: float
     valued: Valued
     schedule: Schedule
     warmup: float
+    rates: Mapping[str, float] = field(default_factory=dict)
     lora_rank: int = 0
     target_kl: float = 0.02
 
@@ -126,7 +121,8 @@ def algorithms(where: Where) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]
     reinforced: dict[str, Any] = linear | {"group_size": where.group_size}
     groups: dict[str, Any] = reinforced | {"schedule": where.schedule}
     epochs = linear | {
-        **where.clipped._asdict(),
+        "learning_rate": where.learning_rate / 4,
+        "gae_lambda": where.gae_lambda,
         "num_epochs": 2,
         "num_minibatches": 2,
         "value_coef": 0.1,
@@ -141,7 +137,7 @@ def algorithms(where: Where) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]
         value_epochs=2,
         num_minibatches=1,
     )
-    return {
+    compared: dict[str, tuple[AlgorithmConfig, dict[str, Any]]] = {
         "reinforce": (reinforce, {}),
         "scst": (ReinforceConfig(baseline="greedy", **reinforced), {}),
         "rloo": (RLOOConfig(**groups), {}),
@@ -159,11 +155,13 @@ def algorithms(where: Where) -> dict[str, tuple[AlgorithmConfig, dict[str, Any]]
         "likelihood": (MaximumLikelihoodConfig(**linear), {"demonstrations": "expert"}),
         "random reward": (reinforce, {"reward": "random"}),
     }
+    for name, rate in where.rates.items():
+        config, env_kwargs = compared[name]
+        compared[name] = (replace(config, learning_rate=rate), env_kwargs)
+    return compared
 
 
-ALGORITHMS = tuple(
-    algorithms(Where("", "", 2, 1.0, RATE, Clipped(RATE, 1.0), Valued(), "linear", 0.0))
-)
+ALGORITHMS = tuple(algorithms(Where("", "", 2, 1.0, RATE, 1.0, Valued(), "linear", 0.0)))
 """The names of what can be compared, the same everywhere."""
 
 
@@ -284,6 +282,14 @@ def title(args: argparse.Namespace, scores: Scores) -> str:
     )
 
 
+def named_rate(text: str) -> tuple[str, float]:
+    """What "scst=2e-4" says."""
+    name, _, rate = text.partition("=")
+    if name not in ALGORITHMS:
+        raise argparse.ArgumentTypeError(f"{text!r} names none of {', '.join(ALGORITHMS)}")
+    return name, float(rate)
+
+
 def arguments() -> argparse.Namespace:
     """What is asked for on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -294,10 +300,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=RATE)
     parser.add_argument("--gae-lambda", type=float, default=0.95, help="of PPO and NLPO")
     parser.add_argument(
-        "--clipped-rate",
-        type=float,
-        help="their step size; default a quarter of the others', with which the four steps that "
-        "they take a batch go as far as one of those",
+        "--rates",
+        nargs="*",
+        default=[],
+        type=named_rate,
+        metavar="NAME=RATE",
+        help="step sizes of single algorithms; default the learning rate, PPO and NLPO a quarter "
+        "of it, with which the four steps that they take a batch go as far as one of the others",
     )
     parser.add_argument(
         "--value-rate", type=float, help="step size of A2C's value head; default that of the rest"
@@ -340,10 +349,11 @@ def main() -> None:
         args.group_size,
         args.temperature,
         args.learning_rate,
-        Clipped(args.clipped_rate or args.learning_rate / 4, args.gae_lambda),
+        args.gae_lambda,
         Valued(args.value_rate, args.value_coef),
         args.schedule,
         args.warmup,
+        dict(args.rates),
         args.lora_rank,
         args.target_kl,
     )

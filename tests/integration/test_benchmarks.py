@@ -121,6 +121,7 @@ def test_learning_curves_run_in_small_and_go_on(tmp_path: Path) -> None:
         ("--temperature", "0.6", "temperature"),
         ("--learning-rate", "0.6", "reinforce, scst"),
         ("--schedule", "linear", "rloo, grpo"),
+        ("--rates", "grpo, bf16=1e-5", "grpo, bf16"),
     ):
         with pytest.raises(subprocess.CalledProcessError) as refused:
             run("learning_curves.py", *small, option, value, *folders)
