@@ -99,6 +99,13 @@ def llama() -> PreTrainedModel:
 
 MODELS = pytest.mark.parametrize("make_model", [gpt2, llama])
 SAMPLING = Sampling(temperature=0.8, top_k=20, top_p=0.95)
+EACH_OPTION = (
+    Sampling(temperature=0.7),
+    Sampling(top_k=5),
+    Sampling(top_p=0.8),
+    Sampling(min_p=0.1),
+    Sampling(epsilon=0.2),
+)
 EVERY_OPTION = Sampling(temperature=0.8, top_k=10, top_p=0.9, min_p=0.1, epsilon=0.2)
 
 
@@ -114,9 +121,7 @@ def sharpened(policy: CausalLMPolicy) -> CausalLMPolicy:
 
 @MODELS
 @pytest.mark.parametrize("as_dict", [False, True])
-@pytest.mark.parametrize(
-    "sampling", [Sampling(), SAMPLING, EVERY_OPTION], ids=["plain", "filtered", "every option"]
-)
+@pytest.mark.parametrize("sampling", [Sampling(), *EACH_OPTION, SAMPLING, EVERY_OPTION], ids=str)
 def test_evaluate_agrees_with_act(make_model: Any, as_dict: bool, sampling: Sampling) -> None:
     envs = Writing(6, as_dict)
     policy = sharpened(CausalLMPolicy.from_env(envs, make_model(), sampling=sampling))
@@ -153,7 +158,13 @@ def assert_evaluates_as_it_acts(policy: LanguageModelPolicy, envs: Writing) -> N
 
 @pytest.mark.parametrize(
     "sampling",
-    [Sampling(top_p=0.9, epsilon=0.1), Sampling(min_p=0.1), Sampling(top_p=0.7)],
+    [
+        Sampling(top_p=0.9, epsilon=0.1),
+        Sampling(min_p=0.1),
+        Sampling(top_p=0.7),
+        Sampling(top_k=50),
+        Sampling(top_k=200, top_p=0.8, epsilon=0.1),
+    ],
     ids=str,
 )
 def test_rounding_moves_nothing_over_the_edge_of_a_filter(sampling: Sampling) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from stable_baselines3.common.distributions import (
     MultiCategoricalDistribution,
 )
 
+from textgym_agents.policies.actions import component_sizes
 from textgym_agents.policies.distributions import Categorical, Gaussian, distribution_for
 from textgym_agents.policies.sampling import Sampling
 
@@ -35,7 +37,8 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
 def drawn(distribution: Categorical, rows: int) -> tuple[torch.Tensor, np.ndarray, torch.Tensor]:
     outputs = normal(rows, distribution.num_outputs, seed=1)
     generator = torch.Generator().manual_seed(2)
-    actions, log_probs = distribution.draw(outputs, Sampling(), generator=generator)
+    actions, log_probs, kept = distribution.draw(outputs, Sampling(), generator=generator)
+    assert kept is None
     return outputs, actions, log_probs
 
 
@@ -66,7 +69,7 @@ def test_components_equal_stable_baselines3(name: str) -> None:
     torch.testing.assert_close(log_probs, expected)
     torch.testing.assert_close(evaluated, expected)
     torch.testing.assert_close(entropy, theirs.entropy())
-    best, _ = ours.draw(outputs, Sampling(), deterministic=True)
+    best, _, _ = ours.draw(outputs, Sampling(), deterministic=True)
     np.testing.assert_array_equal(best - start, theirs.mode().numpy())
 
 
@@ -84,7 +87,7 @@ def test_probabilities_of_all_legal_actions_sum_to_one(sampling: Sampling) -> No
     assert sum(probabilities[action] for action in legal) == pytest.approx(1, abs=1e-5)
     expected = -sum(probabilities[a] * probabilities[a].log() for a in legal)
     assert float(entropy[0]) == pytest.approx(float(expected), abs=1e-5)
-    actions, _ = ours.draw(
+    actions, _, _ = ours.draw(
         outputs.expand(5000, -1),
         sampling,
         mask.expand(5000, -1),
@@ -96,13 +99,33 @@ def test_probabilities_of_all_legal_actions_sum_to_one(sampling: Sampling) -> No
         assert share == pytest.approx(float(probabilities[action]), abs=0.025)
 
 
+@pytest.mark.parametrize("epsilon", [0.0, 0.2])
+@pytest.mark.parametrize("sampling", [Sampling(top_k=2), Sampling(top_p=0.5), Sampling(min_p=1)])
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_choices_that_tie_are_evaluated_as_they_were_drawn(
+    name: str, sampling: Sampling, epsilon: float
+) -> None:
+    """As those of a network that starts near 0 do, whose rounding decides what the filters left."""
+    ours, used = Categorical(COMPONENTS[name]), replace(sampling, epsilon=epsilon)
+    outputs = 1e-7 * normal(200, ours.num_outputs)
+    generator = torch.Generator().manual_seed(0)
+    actions, log_probs, kept = ours.draw(outputs, used, generator=generator)
+    assert kept is not None and kept.shape == actions.shape
+    some_removed = (abs(kept) < component_sizes(COMPONENTS[name])[0]).any()
+    assert (kept < 0).any() == (epsilon > 0 and some_removed)
+    again = 1e-7 * normal(200, ours.num_outputs, seed=1)
+    evaluated, _ = ours.evaluate(again, actions, used, kept=kept)
+    torch.testing.assert_close(evaluated, log_probs, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_a_gaussian_equals_torch_and_stable_baselines3(temperature: float) -> None:
     ours = Gaussian(spaces.Box(-1, 1, (3,)))
     ours.log_std.data = torch.tensor([-1.0, 0.2, 0.7])
     means = normal(50, 3)
     sampling = Sampling(temperature=temperature)
-    actions, log_probs = ours.draw(means, sampling, generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(1)
+    actions, log_probs, _ = ours.draw(means, sampling, generator=generator)
     assert actions.shape == (50, 3) and actions.dtype == np.float32
     log_std = ours.log_std + 0.5 * np.log(temperature)
     theirs = DiagGaussianDistribution(3).proba_distribution(means, log_std)
@@ -122,8 +145,8 @@ def test_draws_of_a_gaussian_have_its_mean_and_deviation() -> None:
     means = torch.tensor([[0.3, -2.0]])
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        actions, _ = ours.draw(means.expand(100_000, -1), Sampling(), generator=generator)
-        best, _ = ours.draw(means, Sampling(), deterministic=True)
+        actions, _, _ = ours.draw(means.expand(100_000, -1), Sampling(), generator=generator)
+        best, _, _ = ours.draw(means, Sampling(), deterministic=True)
     np.testing.assert_allclose(actions.mean(axis=0), means[0], atol=0.02)
     np.testing.assert_allclose(actions.std(axis=0), np.exp([-1.0, 0.5]), rtol=0.01)
     np.testing.assert_array_equal(best, means)

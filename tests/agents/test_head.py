@@ -95,8 +95,8 @@ def test_any_sampling_is_that_of_the_table(
     logits = nn.functional.linear(hidden, weight, bias)[:, :ACTIONS]
     generator = torch.Generator().manual_seed(3)
     uniform = uniform_numbers(len(logits), generator, logits.device)
-    actions, old, kept, _ = draw(logits.detach() + 0.3, sampling, mask, uniform)
-    table = process_logits(logits, sampling, mask, actions, old, kept)
+    actions, _, kept, _ = draw(logits.detach() + 0.3, sampling, mask, uniform)
+    table = process_logits(logits, sampling, mask, actions, kept)
     sizes: list[int] = []
 
     def counted(part: Tensor, *arguments: Any) -> Tensor:
@@ -112,7 +112,6 @@ def test_any_sampling_is_that_of_the_table(
         num_actions=ACTIONS,
         sampling=sampling,
         mask=mask,
-        old_log_probs=old,
         kept=kept,
     )
     theirs = gather(table, actions), entropy(table)

@@ -47,6 +47,12 @@ ACTIONS = {
 ONE = np.array([False, True])
 SAMPLING = {
     "plain": Sampling(),
+    "temperature": Sampling(temperature=0.7),
+    "top-k": Sampling(top_k=2),
+    "top-p": Sampling(top_p=0.7),
+    "min-p": Sampling(min_p=0.4),
+    "epsilon": Sampling(epsilon=0.2),
+    "top-k, epsilon": Sampling(top_k=2, epsilon=0.3),
     "every option": Sampling(temperature=0.7, top_k=3, top_p=0.95, min_p=0.05, epsilon=0.1),
 }
 
@@ -82,6 +88,7 @@ def episodes_of(policy: MLPPolicy, observations: Any, masks: Any) -> list[Episod
             log_probs=acted.log_probs[at],
             values=acted.values[at],
             rewards=np.zeros(len(acted.actions[at])),
+            kept=None if acted.kept is None else acted.kept[at],
             action_masks=None if masks is None else masks[at],
         )
         for part, at in zip(parts, (slice(4), slice(4, 12)), strict=True)
@@ -130,6 +137,7 @@ def test_evaluating_with_every_option_gives_what_a_thousand_steps_were_drawn_wit
     acted = policy.act(observations, generator=torch.Generator().manual_seed(0))
     strays = np.isclose(acted.log_probs, np.log(0.3 / 12), atol=1e-6)
     assert 100 < strays.sum() < 300
+    np.testing.assert_array_equal(acted.kept < 0, strays)
     whole = Episode(
         slot=0,
         group=0,
@@ -138,6 +146,7 @@ def test_evaluating_with_every_option_gives_what_a_thousand_steps_were_drawn_wit
         log_probs=acted.log_probs,
         values=acted.values,
         rewards=np.zeros(1000),
+        kept=acted.kept,
     )
     listed = policy.step_log_probs(observations)
     np.testing.assert_allclose(listed.exp().sum(-1), 1, atol=1e-5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -131,15 +133,20 @@ def test_the_gradient_of_the_mixture_is_that_of_its_formula(mask: torch.Tensor |
 
 def test_what_epsilon_drew_from_outside_the_filters_is_not_kept() -> None:
     logits = normal(4, 10)
-    sampling = Sampling(top_k=3, top_p=0.8, min_p=0.05, epsilon=0.1)
+    sampling = Sampling(top_k=3, top_p=0.8, min_p=0.05, epsilon=0.5)
     acted = process_logits(logits, sampling)
-    for actions in (logits.argmin(-1), logits.argmax(-1)):
-        old = gather(acted, actions)
-        again = process_logits(logits, sampling, keep=actions, old_log_probs=old)
-        assert torch.equal(again, acted)
+    for number, inside in ((0.0, None), (1.0 - 2**-53, None), (None, True)):
+        point = None if number is None else torch.full((4, 1), number, dtype=torch.float64)
+        actions, _, kept, _ = draw(logits, sampling, uniform=point)
+        assert kept is not None
+        left = torch.isfinite(process_logits(logits, replace(sampling, epsilon=0.0)))
+        assert torch.equal(kept > 0, gather(left, actions))
+        assert torch.equal(kept.abs(), left.sum(dim=-1))
+        assert inside is None or (kept > 0).all()
+        assert torch.equal(process_logits(logits, sampling, keep=actions, kept=kept), acted)
     # A policy whose filters would now remove the action that they had left.
-    kept = process_logits(-logits, sampling, keep=actions, old_log_probs=old)
-    assert (gather(kept, actions) > gather(process_logits(-logits, sampling), actions)).all()
+    again = process_logits(-logits, sampling, keep=actions, kept=kept)
+    assert (gather(again, actions) > gather(process_logits(-logits, sampling), actions)).all()
 
 
 def test_a_sampled_action_is_never_filtered_away() -> None:
@@ -164,6 +171,51 @@ def test_what_the_filters_left_decides_within_rounding_of_their_edges() -> None:
             assert gather(same, actions) == pytest.approx(log_probs, abs=1e-6)
             other = process_logits(again, sampling, keep=actions)
             assert abs(float(gather(other, actions) - log_probs)) > 0.2
+
+
+TIES = [
+    [0.4, 0.2, 0.2, 0.1, 0.1],
+    [0.3, 0.3, 0.3, 0.05, 0.05],
+    [0.2] * 5,
+    [0.5, 0.125, 0.125, 0.125, 0.125],
+]
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["ties", "nearly"])
+@pytest.mark.parametrize("epsilon", [0.0, 0.1])
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(top_k=2),
+        Sampling(top_k=4),
+        Sampling(top_p=0.5),
+        Sampling(top_p=0.7),
+        Sampling(min_p=0.5),
+        Sampling(min_p=1.0),
+        Sampling(top_k=2, top_p=0.5),
+        Sampling(top_k=3, top_p=0.7, min_p=0.3),
+        Sampling(top_k=2, min_p=0.4),
+    ],
+    ids=str,
+)
+def test_actions_that_tie_are_evaluated_as_they_were_drawn(
+    sampling: Sampling, epsilon: float, exact: bool
+) -> None:
+    """Whichever of them the filters left, and however rounding orders them later."""
+    sampling = replace(sampling, epsilon=epsilon)
+    table = torch.tensor(TIES, dtype=torch.float64).log().repeat(64, 1)
+    drawn = table if exact else table + 1e-7 * normal(*table.shape).double()
+    uniform = uniform_numbers(len(table), torch.Generator().manual_seed(0), table.device)
+    actions, log_probs, kept, _ = draw(drawn, sampling, uniform=uniform)
+    for seed in range(1, 5):
+        again = table + 1e-7 * normal(*table.shape, seed=seed).double()
+        same = process_logits(again, sampling, keep=actions, kept=kept)
+        torch.testing.assert_close(gather(same, actions), log_probs, rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            entropy(same), entropy(process_logits(drawn, sampling)), rtol=0, atol=1e-5
+        )
+    assert kept is not None
+    assert bool((kept < 0).any()) == (epsilon > 0 and bool((kept.abs() < 5).any()))
 
 
 def test_far_from_the_edges_the_logits_decide() -> None:

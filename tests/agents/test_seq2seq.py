@@ -225,6 +225,11 @@ def test_acting_is_what_transformers_computes(make_model: Any, grow: int, slack:
 
 SAMPLINGS = {
     "plain": Sampling(),
+    "temperature": Sampling(temperature=0.7),
+    "top-k": Sampling(top_k=5),
+    "top-p": Sampling(top_p=0.8),
+    "min-p": Sampling(min_p=0.1),
+    "epsilon": Sampling(epsilon=0.2),
     "filtered": Sampling(temperature=0.8, top_k=20, top_p=0.95),
     "all": Sampling(temperature=1.2, top_k=20, top_p=0.95, min_p=0.02, epsilon=0.1),
 }

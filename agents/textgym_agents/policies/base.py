@@ -56,8 +56,9 @@ class Episode:
             mask included).
         values: float32 ``[T]``, the policy's value of each observation.
         rewards: float64 ``[T]``.
-        kept: int64 ``[T]``, how many actions the filters (top-k, top-p, min-p) left at each step;
-            None where the policy has none, or does not say.
+        kept: int64 ``[T]`` (Discrete) or ``[T, K]`` (several components), how many actions the
+            filters (top-k, top-p, min-p) left at each step, times -1 where epsilon drew one that
+            they had not left; None where the policy has no filters, or does not say.
         action_masks: Legal actions, bool: ``[V]`` if the same at every step, ``[T, V]`` if not,
             None if the environment names none. ``V`` is the sum of the components' sizes where
             an action has several.
@@ -135,7 +136,7 @@ class Actions:
         actions: int64 ``[N]`` or ``[N, K]``, or float32 ``[N, D]``; see `Episode`.
         log_probs: float32 ``[N]``, 0 in inactive slots.
         values: float32 ``[N]``, 0 in inactive slots.
-        kept: int64 ``[N]`` or None; see `Episode`.
+        kept: int64 ``[N]``, ``[N, K]`` or None; see `Episode`.
         choices: uint8 ``[N, ceil(V / 8)]`` or None; see `Episode`.
     """
 

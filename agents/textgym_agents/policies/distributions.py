@@ -20,10 +20,11 @@ from textgym_agents.policies.actions import component_sizes
 from textgym_agents.policies.sampling import (
     Sampling,
     categorical_kl,
-    choose,
+    draw,
     entropy,
     gather,
     process_logits,
+    uniform_numbers,
 )
 
 
@@ -54,7 +55,7 @@ class ActionDistribution(nn.Module, ABC):
         mask: Tensor | None = None,
         generator: torch.Generator | None = None,
         deterministic: bool = False,
-    ) -> tuple[NDArray[Any], Tensor]:
+    ) -> tuple[NDArray[Any], Tensor, NDArray[np.int64] | None]:
         """Draw an action a row.
 
         Args:
@@ -65,7 +66,8 @@ class ActionDistribution(nn.Module, ABC):
             deterministic: Take the most probable action, and draw nothing.
 
         Returns:
-            The actions as an `Episode` keeps them, and their log-probabilities, float ``[N]``.
+            The actions as an `Episode` keeps them; their log-probabilities, float ``[N]``; and what
+            the filters left, as an `Episode` keeps it.
         """
 
     def evaluate(
@@ -74,7 +76,7 @@ class ActionDistribution(nn.Module, ABC):
         actions: NDArray[Any],
         sampling: Sampling,
         mask: Tensor | None = None,
-        old_log_probs: Tensor | None = None,
+        kept: NDArray[np.int64] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Log-probabilities of actions drawn before, and the distributions' entropies.
 
@@ -83,12 +85,12 @@ class ActionDistribution(nn.Module, ABC):
             actions: As `draw` gave them, ``M`` rows.
             sampling: What changes the distribution.
             mask: bool ``[M, V]`` or ``[V]``.
-            old_log_probs: float ``[M]``, what they were drawn with; see `process_logits`.
+            kept: As `draw` gave it; see `process_logits`.
 
         Returns:
             float ``[M]`` twice, differentiable, in nats.
         """
-        return self.read(self.describe(outputs, actions, sampling, mask, old_log_probs), actions)
+        return self.read(self.describe(outputs, actions, sampling, mask, kept), actions)
 
     @abstractmethod
     def describe(
@@ -97,7 +99,7 @@ class ActionDistribution(nn.Module, ABC):
         actions: NDArray[Any],
         sampling: Sampling,
         mask: Tensor | None = None,
-        old_log_probs: Tensor | None = None,
+        kept: NDArray[np.int64] | None = None,
     ) -> Tensor:
         """The distributions themselves, for `read` and `divergence`; arguments as of `evaluate`.
 
@@ -155,19 +157,22 @@ class Categorical(ActionDistribution):
         mask: Tensor | None = None,
         generator: torch.Generator | None = None,
         deterministic: bool = False,
-    ) -> tuple[NDArray[Any], Tensor]:
+    ) -> tuple[NDArray[Any], Tensor, NDArray[np.int64] | None]:
         """Draw a choice a component; see `ActionDistribution.draw`.
 
         Returns:
-            int64 ``[N]`` for a Discrete space, else ``[N, K]``; and float ``[N]``.
+            int64 ``[N]`` for a Discrete space, else ``[N, K]``; float ``[N]``; and with filters
+            int64 like the first.
         """
-        log_probs = process_logits(self._apart(outputs), sampling, self._apart_mask(mask, outputs))
-        chosen = choose(log_probs, generator, deterministic)
-        taken = gather(log_probs, chosen)
-        actions: NDArray[np.int64] = chosen.cpu().numpy()
-        if self.single:
-            return actions + self._least, taken
-        return actions.reshape(len(outputs), -1) + self._least, self._together(taken)
+        logits = self._apart(outputs)
+        uniform = None
+        if not deterministic:
+            uniform = uniform_numbers(len(logits), generator, logits.device)
+        chosen, taken, left, _ = draw(logits, sampling, self._apart_mask(mask, outputs), uniform)
+        shape = (len(outputs),) if self.single else (len(outputs), self._rows)
+        actions: NDArray[np.int64] = chosen.cpu().numpy().reshape(shape) + self._least
+        kept = None if left is None else left.cpu().numpy().reshape(shape)
+        return actions, self._together(taken), kept
 
     def describe(
         self,
@@ -175,15 +180,15 @@ class Categorical(ActionDistribution):
         actions: NDArray[Any],
         sampling: Sampling,
         mask: Tensor | None = None,
-        old_log_probs: Tensor | None = None,
+        kept: NDArray[np.int64] | None = None,
     ) -> Tensor:
         """Log-probabilities, ``[M, K, width]``; see `ActionDistribution.describe`."""
-        keep: Tensor | None = self.chosen(actions, outputs.device)
-        if self._rows > 1 and sampling.epsilon > 0:
-            # A sum does not tell which component epsilon drew, and no probability is zero.
-            keep = old_log_probs = None
         log_probs = process_logits(
-            self._apart(outputs), sampling, self._apart_mask(mask, outputs), keep, old_log_probs
+            self._apart(outputs),
+            sampling,
+            self._apart_mask(mask, outputs),
+            self.chosen(actions, outputs.device),
+            None if kept is None else torch.from_numpy(kept.ravel()).to(outputs.device),
         )
         return log_probs.reshape(len(outputs), self._rows, self._width)
 
@@ -260,11 +265,11 @@ class Gaussian(ActionDistribution):
         mask: Tensor | None = None,
         generator: torch.Generator | None = None,
         deterministic: bool = False,
-    ) -> tuple[NDArray[Any], Tensor]:
+    ) -> tuple[NDArray[Any], Tensor, None]:
         """Draw vectors; see `ActionDistribution.draw`.
 
         Returns:
-            float32 ``[N, D]``, and the log-densities, float ``[N]``.
+            float32 ``[N, D]``; the log-densities, float ``[N]``; and None.
         """
         log_std = self._log_std(sampling, mask)
         actions = outputs.detach()
@@ -272,7 +277,7 @@ class Gaussian(ActionDistribution):
             device = outputs.device if generator is None else generator.device
             noise = torch.randn(outputs.shape, generator=generator, device=device)
             actions = actions + log_std.detach().exp() * noise.to(outputs.device)
-        return actions.cpu().numpy(), _log_density(actions, outputs, log_std)
+        return actions.cpu().numpy(), _log_density(actions, outputs, log_std), None
 
     def describe(
         self,
@@ -280,7 +285,7 @@ class Gaussian(ActionDistribution):
         actions: NDArray[Any],
         sampling: Sampling,
         mask: Tensor | None = None,
-        old_log_probs: Tensor | None = None,
+        kept: NDArray[np.int64] | None = None,
     ) -> Tensor:
         """Means and log deviations, ``[M, 2, D]``; see `ActionDistribution.describe`."""
         return torch.stack([outputs, self._log_std(sampling, mask).expand_as(outputs)], dim=1)

@@ -77,7 +77,6 @@ def sampled_log_probs(
     num_actions: int,
     sampling: Sampling,
     mask: Tensor | None = None,
-    old_log_probs: Tensor | None = None,
     kept: Tensor | None = None,
     dtype: torch.dtype | None = None,
     left: TiedGradient | None = None,
@@ -93,7 +92,6 @@ def sampled_log_probs(
         num_actions: See there.
         sampling: What changes the distribution.
         mask: See there.
-        old_log_probs: float ``[M]``; see `process_logits`.
         kept: int64 ``[M]``; see `process_logits`.
         dtype: See there.
         left: See there; filters and epsilon leave nothing.
@@ -112,7 +110,7 @@ def sampled_log_probs(
             sampling,
             _rows(mask, rows),
             actions[rows],
-            *(None if known is None else known[rows] for known in (old_log_probs, kept)),
+            None if kept is None else kept[rows],
         )
         return gather(log_probs, actions[rows]), entropy(log_probs)
 

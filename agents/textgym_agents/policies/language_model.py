@@ -321,7 +321,6 @@ class LanguageModelPolicy(Policy):
 
     def _from_head(self, episodes: Sequence[Episode], computed: Pass) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the actions taken and entropies, each ``[M]``."""
-        old_log_probs, kept = self._known(episodes)
         drawn = None if computed.drawn is None else computed.drawn(episodes, self.sampling)
         return sampled_log_probs(
             computed.head_input,
@@ -331,8 +330,7 @@ class LanguageModelPolicy(Policy):
             num_actions=self.num_actions,
             sampling=self.sampling,
             mask=flat_masks(episodes, self.num_actions, self.device),
-            old_log_probs=old_log_probs,
-            kept=kept,
+            kept=self._kept(episodes),
             dtype=self._contexts.compute_dtype,
             left=computed.left,
             drawn=None if drawn is None else torch.tensor(drawn, dtype=torch.float64),
@@ -340,25 +338,20 @@ class LanguageModelPolicy(Policy):
 
     def _distributions(self, episodes: Sequence[Episode], logits: Tensor) -> Tensor:
         """Log-probabilities ``[M, V]``."""
-        old_log_probs, kept = self._known(episodes)
         return process_logits(
             logits[:, : self.num_actions],
             self.sampling,
             flat_masks(episodes, self.num_actions, self.device),
             self._actions(episodes),
-            old_log_probs,
-            kept,
+            self._kept(episodes),
         )
 
     def _actions(self, episodes: Sequence[Episode]) -> Tensor:
         return self._tensor(np.concatenate([episode.actions for episode in episodes]))
 
-    def _known(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor | None]:
-        """What the actions were drawn with: log-probabilities, and how many the filters left."""
-        log_probs = np.concatenate([episode.log_probs for episode in episodes])
+    def _kept(self, episodes: Sequence[Episode]) -> Tensor | None:
         kept = joined(episodes, "kept")
-        known = None if kept is None else self._tensor(kept)
-        return torch.from_numpy(log_probs).to(self.device), known
+        return None if kept is None else self._tensor(kept)
 
     def _last_tokens(self, *where: Any) -> tuple[Tensor, Tensor]:
         """Logits ``[N, V]`` and values ``[N]`` after each active context, 0 elsewhere."""

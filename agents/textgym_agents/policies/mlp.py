@@ -20,6 +20,7 @@ from textgym_agents.policies.base import (
     Observations,
     ObservationStore,
     Policy,
+    joined,
 )
 from textgym_agents.policies.distributions import Categorical, distribution_for
 from textgym_agents.policies.features import Features, LeafStore, leaves
@@ -88,7 +89,7 @@ class MLPPolicy(Policy):
         features = self.features(observations, self.device)
         active = np.ones(len(features), np.bool_) if active is None else active
         mask = self._mask(action_masks, active, features.device)
-        actions, log_probs = self.distribution.draw(
+        actions, log_probs, kept = self.distribution.draw(
             self.actor(features), self.sampling, mask, generator, deterministic
         )
         chosen: NDArray[np.float32] = log_probs.float().cpu().numpy()
@@ -98,7 +99,7 @@ class MLPPolicy(Policy):
         if not active.all():
             chosen = np.where(active, chosen, np.float32(0))
             values = np.where(active, values, np.float32(0))
-        return Actions(actions, chosen, values)
+        return Actions(actions, chosen, values, kept)
 
     def evaluate(self, episodes: Sequence[Episode]) -> Evaluation:
         """Evaluate every step of the episodes; see `Policy.evaluate`."""
@@ -108,7 +109,7 @@ class MLPPolicy(Policy):
             np.concatenate([episode.actions for episode in episodes]),
             self.sampling,
             self._flat_mask(episodes),
-            self._old_log_probs(episodes),
+            joined(episodes, "kept"),
         )
         return Evaluation(log_probs, entropy, self.critic(features).squeeze(-1))
 
@@ -144,7 +145,7 @@ class MLPPolicy(Policy):
             np.concatenate([episode.actions for episode in episodes]),
             self.sampling,
             self._flat_mask(episodes),
-            self._old_log_probs(episodes),
+            joined(episodes, "kept"),
         )
 
     def read_distributions(
@@ -173,12 +174,6 @@ class MLPPolicy(Policy):
 
     def _flat_mask(self, episodes: Sequence[Episode]) -> Tensor | None:
         return flat_masks(episodes, self.distribution.num_outputs, self.device)
-
-    def _old_log_probs(self, episodes: Sequence[Episode]) -> Tensor | None:
-        if self.sampling.epsilon == 0:
-            return None
-        old = np.concatenate([episode.log_probs for episode in episodes])
-        return torch.from_numpy(old).to(self.device)
 
     def _all_features(self, episodes: Sequence[Episode]) -> Tensor:
         parts = [leaves(_arrays(episode)) for episode in episodes]

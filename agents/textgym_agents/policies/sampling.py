@@ -14,11 +14,8 @@ from torch import Tensor
 
 _NEVER = float("-inf")
 
-_TINY = 2e-6
-"""An action that adds less to the log-probability of the uniform share counts as filtered away."""
-
 _FIRST = 128
-"""Actions that a nucleus is looked for among first; a language model's mostly has far fewer."""
+"""Most probable actions that are tried first; filters of a language model mostly leave fewer."""
 
 _BLOCK = 256
 """Actions that are summed up together, of many."""
@@ -87,7 +84,6 @@ def process_logits(
     sampling: Sampling,
     mask: Tensor | None = None,
     keep: Tensor | None = None,
-    old_log_probs: Tensor | None = None,
     kept: Tensor | None = None,
 ) -> Tensor:
     """Log-probabilities of the sampling distribution.
@@ -100,25 +96,19 @@ def process_logits(
         sampling: What changes the distribution.
         mask: bool ``[M, V]`` or ``[V]``, True where an action is legal.
         keep: int64 ``[M]``, actions known to have been sampled, which the filters never remove.
-        old_log_probs: float ``[M]``, what those actions were sampled with. It matters under
-            epsilon and a filter together: an action whose whole probability was the uniform
-            share had been filtered away, and nothing is to keep it. None: none had been.
-        kept: int64 ``[M]``, how many actions the filters had left; see `draw`. An action within
-            rounding of the edge of top-p or min-p stays if it is among so many most probable
-            ones. None: as the logits say.
+        kept: int64 ``[M]``, how many actions the filters had left, less than 0 where epsilon drew
+            an action that they had not, which nothing is to keep; see `draw`. As many stay, as far
+            as the filters, each with its bound moved by rounding, can leave as many; of actions
+            within rounding of each other the one in ``keep`` is the first of them or, where it had
+            not been left, the last. None: as the logits say, which under epsilon also remove what
+            is in ``keep``.
 
     Returns:
         float ``[M, V]``, at least float32; minus infinity where the probability is zero.
     """
     logits = _prepared(logits, sampling, mask)
-    if sampling.epsilon == 0:
-        return torch.log_softmax(_filtered(logits, sampling, keep, kept=kept), dim=-1)
-    share = _uniform_share(logits, sampling.epsilon, mask)
-    stray = None
-    if sampling.filters and old_log_probs is not None:
-        stray = old_log_probs <= share.squeeze(-1) + _TINY
-    log_probs = torch.log_softmax(_filtered(logits, sampling, keep, stray, kept), dim=-1)
-    return _mixed(log_probs, sampling.epsilon, share, mask)
+    log_probs = torch.log_softmax(_filtered(logits, sampling, keep, kept), dim=-1)
+    return _mixed(log_probs, sampling.epsilon, mask)
 
 
 def draw(
@@ -139,18 +129,20 @@ def draw(
 
     Returns:
         The actions, int64 ``[M]``; their log-probabilities, float ``[M]``; how many actions the
-        filters left, int64 ``[M]``, or None without filters; and the entropies of the distribution,
-        float ``[M]`` in nats, or None if not asked for.
+        filters left, int64 ``[M]``, times -1 where the action is none of them, or None without
+        filters; and the entropies of the distribution, float ``[M]`` in nats, or None if not asked
+        for.
     """
     logits = _prepared(logits, sampling, mask)
     left = _filtered(logits, sampling)
-    log_probs = torch.log_softmax(left, dim=-1)
-    if sampling.epsilon > 0:
-        share = _uniform_share(logits, sampling.epsilon, mask)
-        log_probs = _mixed(log_probs, sampling.epsilon, share, mask)
+    log_probs = _mixed(torch.log_softmax(left, dim=-1), sampling.epsilon, mask)
     probabilities = log_probs.exp()
     actions = log_probs.argmax(dim=-1) if uniform is None else invert_cdf(probabilities, uniform)
-    kept = torch.isfinite(left).sum(dim=-1) if sampling.filters else None
+    kept = None
+    if sampling.filters:
+        possible = torch.isfinite(left)
+        kept = possible.sum(dim=-1)
+        kept = torch.where(gather(possible, actions), kept, -kept)
     entropies = None
     if with_entropy:  # As `entropy` has them, in fewer steps.
         least = torch.finfo(log_probs.dtype).min
@@ -167,100 +159,93 @@ def _prepared(logits: Tensor, sampling: Sampling, mask: Tensor | None) -> Tensor
 
 
 def _filtered(
-    logits: Tensor,
-    sampling: Sampling,
-    keep: Tensor | None = None,
-    stray: Tensor | None = None,
-    kept: Tensor | None = None,
+    logits: Tensor, sampling: Sampling, keep: Tensor | None = None, kept: Tensor | None = None
 ) -> Tensor:
-    """The logits with minus infinity where top-k, top-p or min-p removes an action.
+    """The logits with minus infinity where top-k, top-p or min-p removes an action."""
+    if not sampling.filters:
+        return logits
+    known = logits.detach()
+    ranked, at, stays = known, None, None
+    if keep is not None and (kept is not None or sampling.epsilon == 0):
+        at = keep[:, None]
+        stays = torch.ones_like(at, dtype=torch.bool) if kept is None else kept[:, None] > 0
+        ranked = known.scatter_add(-1, at, torch.where(stays, _EDGE, -_EDGE).to(known))
+    size = known.shape[-1]
+    first = max(_FIRST, sampling.top_k + 1)
+    removed, found = _beyond(first, known, ranked, sampling, kept)
+    if not bool(found.all()):
+        rest = ~found
+        of_rest = None if kept is None else kept[rest]
+        removed[rest], _ = _beyond(size, known[rest], ranked[rest], sampling, of_rest)
+    if at is not None and stays is not None:
+        removed = removed.scatter(-1, at, removed.gather(-1, at) & ~stays)
+    return logits.masked_fill(removed, _NEVER)
 
-    ``keep`` stays whatever they say, unless it is a ``stray`` (bool ``[M]``).
+
+def _beyond(
+    first: int, logits: Tensor, ranked: Tensor, sampling: Sampling, kept: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Actions that the filters remove, all but so many of those that come first in ``ranked``.
+
+    The most probable ones are tried first, since the filters mostly leave few, and to sort a large
+    vocabulary takes longer than all else of a draw.
+
+    Returns:
+        bool ``[M, V]``; and bool ``[M]``, whether the ``first`` actions were enough to tell.
     """
-    if 0 < sampling.top_k < logits.shape[-1]:
-        threshold = logits.detach().topk(sampling.top_k, dim=-1).values[..., -1:]
-        logits = _remove(logits, logits < threshold, keep, stray)
-    if sampling.top_p < 1.0:
-        outside = _outside_nucleus(logits.detach(), sampling.top_p, kept)
-        logits = _remove(logits, outside, keep, stray)
+    size = logits.shape[-1]
+    order = ranked.topk(min(first, size), dim=-1).indices
+    falling = logits.gather(-1, order)
+    total = logits.logsumexp(dim=-1, keepdim=True) if sampling.top_p < 1 else None
+    if kept is None:
+        most = number = _number_left(falling, total, sampling, 0.0)
+    else:
+        most = _number_left(falling, total, sampling, _EDGE)
+        number = kept.abs().clamp(_number_left(falling, total, sampling, -_EDGE), most)
+    beyond = torch.arange(order.shape[-1], device=order.device) >= number[:, None]
+    removed = torch.ones_like(logits, dtype=torch.bool).scatter_(-1, order, beyond)
+    return removed, most < (first if first < size else size + 1)
+
+
+def _number_left(falling: Tensor, total: Tensor | None, sampling: Sampling, slack: float) -> Tensor:
+    """How many of the actions the filters leave, int64 ``[M]``, at least 1.
+
+    Args:
+        falling: float ``[M, first]``, logits of the most probable actions, in falling order.
+        total: float ``[M, 1]``, the logarithm of the sum of the exponentials of all logits; for
+            top-p alone.
+        sampling: With one filter or more.
+        slack: How much lower than it is the bound of each filter is taken.
+    """
+    left = torch.isfinite(falling)
+    if 0 < sampling.top_k < falling.shape[-1]:
+        best = torch.arange(falling.shape[-1], device=falling.device) < sampling.top_k
+        tied = falling >= falling[:, sampling.top_k - 1, None] - slack
+        left &= best if slack < 0 else best | tied
+    if total is not None:
+        if sampling.top_k:
+            total = falling.masked_fill(~left, _NEVER).logsumexp(dim=-1, keepdim=True)
+        probabilities = (falling - total).exp()
+        before = probabilities.cumsum(dim=-1) - probabilities
+        left &= before < sampling.top_p + slack
     if sampling.min_p > 0:
-        improbable = _improbable(logits.detach(), sampling.min_p, kept)
-        logits = _remove(logits, improbable, keep, stray)
-    return logits
+        left &= falling >= falling.amax(dim=-1, keepdim=True) + math.log(sampling.min_p) - slack
+    return left.sum(dim=-1).clamp(min=1)
 
 
-def _uniform_share(logits: Tensor, epsilon: float, mask: Tensor | None) -> Tensor:
-    """``log(epsilon / legal)``, ``[1, 1]`` or ``[M, 1]``."""
-    if mask is None:
-        return logits.new_full((1, 1), math.log(epsilon / logits.shape[-1]))
-    legal = mask.sum(dim=-1, keepdim=True).to(logits.dtype)
-    return math.log(epsilon) - legal.log().reshape(-1, 1)
-
-
-def _mixed(log_probs: Tensor, epsilon: float, share: Tensor, mask: Tensor | None) -> Tensor:
+def _mixed(log_probs: Tensor, epsilon: float, mask: Tensor | None) -> Tensor:
     """``log((1 - epsilon) p + epsilon / legal)`` of legal actions, minus infinity elsewhere."""
+    if epsilon == 0:
+        return log_probs
     if mask is None:
-        return torch.logaddexp(log_probs + math.log1p(-epsilon), share)
+        share = math.log(epsilon / log_probs.shape[-1])
+        return torch.logaddexp(log_probs + math.log1p(-epsilon), log_probs.new_tensor(share))
+    legal = mask.sum(dim=-1, keepdim=True).to(log_probs.dtype)
+    shares = math.log(epsilon) - legal.log()
     # Illegal entries go first: the gradient of logaddexp at twice minus infinity is NaN.
     log_probs = log_probs.masked_fill(~mask, 0.0)
-    mixed = torch.logaddexp(log_probs + math.log1p(-epsilon), share)
+    mixed = torch.logaddexp(log_probs + math.log1p(-epsilon), shares)
     return mixed.masked_fill(~mask, _NEVER)
-
-
-def _outside_nucleus(logits: Tensor, top_p: float, kept: Tensor | None) -> Tensor:
-    """True for actions before which, in falling order, ``top_p`` is already reached.
-
-    The most probable actions are tried first, since most nuclei are small, and to sort a large
-    vocabulary takes longer than all else of a draw.
-    """
-    total = logits.logsumexp(dim=-1, keepdim=True)
-    outside, reached = _after_the_first(_FIRST, logits, total, top_p, kept)
-    if not bool(reached.all()):
-        rest = ~reached
-        of_rest = None if kept is None else kept[rest]
-        size = logits.shape[-1]
-        outside[rest], _ = _after_the_first(size, logits[rest], total[rest], top_p, of_rest)
-    return outside
-
-
-def _after_the_first(
-    count: int, logits: Tensor, total: Tensor, top_p: float, kept: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """`_outside_nucleus`, if the most probable ``count`` actions reach ``top_p``: bool ``[M]``."""
-    size = logits.shape[-1]
-    largest, order = logits.topk(min(count, size), dim=-1)
-    probabilities = (largest - total).exp()
-    reached = probabilities.cumsum(dim=-1)
-    before = reached - probabilities
-    before[..., 0] = 0.0
-    outside = before >= top_p
-    if kept is not None:
-        rank = torch.arange(outside.shape[-1], device=logits.device)
-        outside = torch.where((before - top_p).abs() < _EDGE, rank >= kept[..., None], outside)
-    everywhere = torch.ones_like(logits, dtype=torch.bool).scatter_(-1, order, outside)
-    return everywhere, (reached[..., -1] >= top_p + _EDGE) | (count >= size)
-
-
-def _improbable(logits: Tensor, min_p: float, kept: Tensor | None) -> Tensor:
-    """True for actions less than ``min_p`` times as probable as the most probable one."""
-    above = logits - logits.amax(dim=-1, keepdim=True) - math.log(min_p)
-    improbable = above < 0
-    if kept is not None and bool((unsure := above.abs() < _EDGE).any()):
-        order = logits.argsort(dim=-1, descending=True)
-        rank = torch.empty_like(order).scatter_(
-            -1, order, torch.arange(logits.shape[-1], device=logits.device).expand_as(order)
-        )
-        improbable = torch.where(unsure, rank >= kept[..., None], improbable)
-    return improbable
-
-
-def _remove(logits: Tensor, remove: Tensor, keep: Tensor | None, stray: Tensor | None) -> Tensor:
-    if keep is not None and stray is None:
-        remove = remove.scatter(-1, keep[..., None], False)
-    elif keep is not None and stray is not None:
-        at = keep[..., None]
-        remove = remove.scatter(-1, at, remove.gather(-1, at) & stray[..., None])
-    return logits.masked_fill(remove, _NEVER)
 
 
 def entropy(log_probs: Tensor) -> Tensor:
