@@ -64,6 +64,19 @@ def negative_log_likelihood(log_probs: Tensor, num_steps: int) -> Tensor:
     return -log_probs.sum() / num_steps
 
 
+def ratios(log_probs: Tensor, old_log_probs: Tensor) -> Tensor:
+    """``exp(log_probs - old_log_probs)``, at most 5e8 where it is finite.
+
+    Args:
+        log_probs: float ``[M]``, in nats.
+        old_log_probs: float ``[M]``, of the behaviour.
+
+    Returns:
+        float ``[M]``.
+    """
+    return _bounded(log_probs - old_log_probs.detach()).exp()
+
+
 def clipped_policy_loss(
     log_probs: Tensor,
     old_log_probs: Tensor,
@@ -87,8 +100,7 @@ def clipped_policy_loss(
     Returns:
         float ``[M]``, one term a step.
     """
-    ratio = _bounded(log_probs - old_log_probs.detach()).exp()
-    advantages = advantages.detach()
+    ratio, advantages = ratios(log_probs, old_log_probs), advantages.detach()
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
     return -torch.minimum(ratio * advantages, clipped * advantages)
 
@@ -238,8 +250,7 @@ def clipped_weight_loss(
     Returns:
         float ``[M]``.
     """
-    change = _bounded((log_probs - old_log_probs).detach())
-    weight = change.exp().clamp(1 - clip_low, 1 + clip_high)
+    weight = ratios(log_probs.detach(), old_log_probs).clamp(1 - clip_low, 1 + clip_high)
     return -weight * advantages.detach() * log_probs
 
 

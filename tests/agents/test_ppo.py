@@ -383,6 +383,13 @@ def test_loss_that_is_not_finite_leaves_the_parameters() -> None:
     with pytest.raises(FloatingPointError, match="no step was taken"):
         learner.update(broken)
     assert (learner.scale.mean, learner.scale.std) == (0.0, 1.0)
+    broken = [replace(e, log_probs=np.full(e.num_steps, np.inf, np.float32)) for e in episodes]
+    for target in (0.0, 0.01):
+        with pytest.raises(FloatingPointError, match=r"KL divergence .* infinite: no step"):
+            PPO(policy, PPOConfig(target_kl=target)).update(broken)
+    far = [replace(e, log_probs=e.log_probs + 9) for e in episodes]
+    stopped = PPO(policy, PPOConfig(target_kl=0.01)).update(far)
+    assert (stopped["optimizer_steps"], stopped["grad_norm"]) == (0, 0.0)
     episodes[1].rewards[0] = np.inf
     with pytest.raises(ValueError, match="reward inf in slot 1 at step 0"):
         learner.update(episodes)

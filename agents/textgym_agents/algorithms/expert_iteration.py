@@ -111,10 +111,12 @@ class ExpertIteration(EpochAlgorithm[ExpertIterationConfig]):
 
     Of each group the ``keep`` best episodes are learned, but only those whose return is above the
     group's mean: a group of equal returns has no best, and teaches nothing. Between equals the
-    earlier slot comes first. The loss is the mean cross-entropy over the kept episodes' steps.
+    earlier slot comes first. The loss is the mean cross-entropy over the kept episodes' steps:
+    ``-sum_i sum_t log pi(a_it | s_it) / sum_i T_i``, the sums over the kept episodes i.
 
-    It needs no ratio, no clipping and no scale of the reward, and never lowers the probability of
-    a bad episode but by raising that of a good one.
+    Good where few of many samples are good, and as what others are to beat: it needs no ratio, no
+    clipping and no scale of the reward, and never lowers the probability of a bad episode but by
+    raising that of a good one.
     """
 
     def best(self, episodes: Sequence[Episode]) -> list[Episode]:

@@ -21,6 +21,7 @@ from textgym_agents.losses import (
     clipped_weight_loss,
     entropy_bonus,
     kl_estimates,
+    ratios,
     sequence_means,
     step_weights,
 )
@@ -217,10 +218,12 @@ class GRPO(EpochAlgorithm[GRPOConfig]):
     - ``dapo``: the mean over tokens, ``clip_range_high`` above ``clip_range``, and dynamic sampling
       (Yu et al., 2025, arXiv 2503.14476, sections 3.1 to 3.3). Its overlong penalty (3.4)
       is a matter of the environment's reward.
-    - ``gspo``: one ratio an episode, the geometric mean of its steps' (Zheng et al., 2025,
-      arXiv 2507.18071; ranges from its section 5.1).
-    - ``cispo``: the clipped ratio, without its gradient, weighs the log-probability (MiniMax-M1,
-      2025, arXiv 2506.13585). That paper does not name its upper limit; 5, which is
+    - ``gspo``: one ratio an episode, the geometric mean of its steps', ``s_i = exp(sum_t log
+      (pi / pi_old)(a_it | s_it) / T_i)``, in place of each step's (Zheng et al., 2025, arXiv
+      2507.18071; ranges from its section 5.1).
+    - ``cispo``: the clipped ratio, without its gradient, weighs the log-probability, ``sg(clip(
+      ratio, 1 - clip_range, 1 + clip_range_high)) A log pi`` (MiniMax-M1, 2025, arXiv 2506.13585).
+      That paper does not name its upper limit; 5, which is
       ``clip_range_high`` 4, is from Khatri et al. (The Art of Scaling Reinforcement Learning
       Compute for LLMs, 2025).
 
@@ -284,7 +287,7 @@ class GRPO(EpochAlgorithm[GRPOConfig]):
         low, high = settings.clip_range, settings.clip_range_high
         surrogate = clipped_policy_loss if settings.surrogate == "clipped" else clipped_weight_loss
         policy_loss = (weights * surrogate(now, old, steps.advantages, low, high)).sum()
-        ratio = (now.detach() - old).exp()
+        ratio = ratios(now.detach(), old)
         parts = {
             "policy_loss": policy_loss,
             "entropy": entropy,
@@ -294,10 +297,10 @@ class GRPO(EpochAlgorithm[GRPOConfig]):
         loss = policy_loss - self.entropy_coef.value * entropy
         if steps.reference_log_probs is not None:
             divergence = kl_estimates(evaluation.log_probs, steps.reference_log_probs, "k3")
-            if config.unbiased_kl:
-                divergence = divergence * (evaluation.log_probs - steps.old_log_probs).exp()
-            loss = loss + config.kl_coef * (weights * divergence).sum()
             parts["kl_reference"] = divergence.detach().sum() / total
+            if config.unbiased_kl:
+                divergence = divergence * ratios(evaluation.log_probs, steps.old_log_probs)
+            loss = loss + config.kl_coef * (weights * divergence).sum()
         return {"loss": loss, **parts}
 
     def _returns(self, episodes: Sequence[Episode]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -26,6 +26,7 @@ from textgym_agents.losses import (
     clipped_policy_loss,
     clipped_value_loss,
     kl_estimates,
+    ratios,
 )
 from textgym_agents.policies import Episode, Evaluation, Policy
 from textgym_agents.returns import explained_variance, generalized_advantages, normalized
@@ -253,8 +254,8 @@ class PPO(Algorithm[PPOConfig]):
 
         Raises:
             ValueError: A reward is not finite, or the batch is empty.
-            FloatingPointError: A minibatch's loss or gradient is not finite; the parameters are
-                those that the minibatch before it left.
+            FloatingPointError: A minibatch's loss, gradient or ``kl`` is not finite; the parameters
+                are those that the minibatch before it left.
         """
         check_rewards(episodes)
         rng = np.random.default_rng(0) if rng is None else rng
@@ -266,13 +267,18 @@ class PPO(Algorithm[PPOConfig]):
         try:
             for parts in (m for _ in epochs for m in batch.split.shuffled(count, rng)):
                 rows.append(self._gradients(batch, parts))
+                if rows[-1]["kl"] == math.inf:
+                    raise FloatingPointError(
+                        "the KL divergence from the batch's policy is infinite: no step was taken; "
+                        "its log-probabilities are not what its actions were drawn with"
+                    )
                 if 0 < _EARLY_STOP * self.config.target_kl < rows[-1]["kl"]:
                     break
                 rows[-1]["grad_norm"] = self._step(rows[-1]["loss"], progress)
         finally:
             self.optimizer.zero_grad(set_to_none=True)
         metrics = {
-            **means(rows),
+            **({"grad_norm": 0.0} | means(rows)),
             "optimizer_steps": sum("grad_norm" in row for row in rows),
             "advantage_std": float(batch.advantages.std()),
             "explained_variance": explained_variance(batch.values, batch.returns),
@@ -380,8 +386,8 @@ class PPO(Algorithm[PPOConfig]):
         if batch.reference_log_probs is not None and config.kl_penalty == "loss":
             kl = kl_estimates(log_probs, of(batch.reference_log_probs), config.kl_estimator)
             loss = loss + self.kl_coef * kl
-        change = log_probs.detach() - old
-        outside = (change.exp() > 1 + high) | (change.exp() < 1 - config.clip_range)
+        ratio = ratios(log_probs.detach(), old)
+        outside = (ratio > 1 + high) | (ratio < 1 - config.clip_range)
         return {
             "loss": loss,
             "policy_loss": policy_loss,

@@ -150,6 +150,10 @@ class Reinforce(CriticAlgorithm[ReinforceConfig]):
     ``normalize_advantages`` aside. ``steps_per_env`` makes how many episodes a batch has depend on
     the policy, which biases the mean over them.
 
+    With the greedy baseline it is self-critical sequence training, ``b_t`` the return of the most
+    probable actions from the same start (Rennie et al., Self-Critical Sequence Training for Image
+    Captioning, 2017): good where that is what will be decoded.
+
     With the learned baseline, an episode that a limit cut is bootstrapped from the value of its
     last observation. The other baselines have no value to bootstrap from: their objective is the
     return within the limit.

@@ -18,6 +18,7 @@ from textgym_agents.losses import (
     clipped_policy_loss,
     entropy_bonus,
     kl_estimates,
+    ratios,
     sequence_sums,
 )
 from textgym_agents.policies import Episode, Evaluation, Policy
@@ -175,7 +176,7 @@ class RLOO(EpochAlgorithm[RLOOConfig]):
         policy_loss = terms.sum() / steps.num_episodes
         entropy = entropy_bonus(evaluation.entropy, steps.num_steps)
         kl = kl_estimates(steps.old_log_probs, evaluation.log_probs.detach(), "k3")
-        ratio = (now.detach() - old).exp()
+        ratio = ratios(now.detach(), old)
         return {
             "loss": policy_loss - self.entropy_coef.value * entropy,
             "policy_loss": policy_loss,

@@ -25,7 +25,7 @@ from textgym_agents.algorithms.trust_region import (
 from textgym_agents.algorithms.value_normalization import Floats, RunningScale
 from textgym_agents.checks import require
 from textgym_agents.distributed import own_share, sum_gradients, sum_shares
-from textgym_agents.losses import value_loss
+from textgym_agents.losses import ratios, value_loss
 from textgym_agents.policies import Episode, Policy
 from textgym_agents.returns import explained_variance, generalized_advantages, normalized
 
@@ -271,7 +271,7 @@ class TRPO(Algorithm[TRPOConfig]):
         self, log_probs: Tensor, entropy: Tensor, targets: _Targets, steps: NDArray[np.int64]
     ) -> Tensor:
         """What some of the batch's steps add to L, float64."""
-        ratio = (log_probs - targets.old_log_probs[steps]).exp()
+        ratio = ratios(log_probs, targets.old_log_probs[steps])
         terms = (ratio * targets.advantages[steps]).double().sum()
         if self.entropy_coef.value:
             terms = terms + self.entropy_coef.value * entropy.double().sum()
