@@ -7,6 +7,7 @@ checkpoints/
         model/                   a language model in Hugging Face's format
         optimizer.safetensors    Adam's moments
         algorithm.safetensors    what else the algorithm goes on from, if anything
+        environments.safetensors what was done in them since their reset, if they go on
     latest                       the newest folder's name
 """
 
@@ -16,7 +17,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -64,6 +65,7 @@ def save_checkpoint(
     state: RunState,
     keep: int = 3,
     algorithm: Mapping[str, torch.Tensor] | None = None,
+    environments: Mapping[str, torch.Tensor] | None = None,
     tokenizer: Any = None,
 ) -> Path:
     """Write a checkpoint, make it the latest, and remove old ones and what a killed run left.
@@ -77,6 +79,7 @@ def save_checkpoint(
         state: Where the run is.
         keep: How many checkpoints stay, this one included; 1 or more.
         algorithm: The algorithm's state.
+        environments: Theirs; see `Ongoing.state`.
         tokenizer: Has ``save_pretrained``, and goes with a language model's weights, so that
             transformers finds both in one folder; None: there is none.
 
@@ -96,9 +99,10 @@ def save_checkpoint(
             tokenizer.save_pretrained(temporary / MODEL)
         tensors, groups = _flatten(optimizer)
         write_tensors(tensors, temporary / "optimizer.safetensors")
-        if algorithm:
-            own = {name: tensor.detach().clone() for name, tensor in algorithm.items()}
-            write_tensors(own, temporary / "algorithm.safetensors")
+        for part, state_of in (("algorithm", algorithm), ("environments", environments)):
+            if state_of:
+                own = {name: tensor.detach().clone() for name, tensor in state_of.items()}
+                write_tensors(own, temporary / f"{part}.safetensors")
         write_json(
             temporary / "state.json",
             {"format": FORMAT, **asdict(state), "optimizer_groups": groups},
@@ -201,13 +205,15 @@ def load_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> None:
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def load_algorithm(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """The state that the algorithm had when the checkpoint was written; empty for none.
+def load_part(
+    checkpoint: Path, part: Literal["algorithm", "environments"]
+) -> dict[str, torch.Tensor]:
+    """The state that a part of the run had when the checkpoint was written; empty for none.
 
     Raises:
         ValueError: The file is damaged.
     """
-    path = checkpoint / "algorithm.safetensors"
+    path = checkpoint / f"{part}.safetensors"
     return read_tensors(path) if path.is_file() else {}
 
 

@@ -91,8 +91,7 @@ class Processes:
         """
         if self.count == 1:
             return episodes
-        parts: list[Any] = [None] * self.count
-        dist.all_gather_object(parts, episodes)
+        parts = self.of_all(episodes)
         masks: dict[bytes, Any] = {}
         for index, part in enumerate(parts):
             for episode in part:
@@ -102,6 +101,14 @@ class Processes:
                 if mask is not None and mask.ndim == 1:  # Equal ones stay one array.
                     episode.action_masks = masks.setdefault(mask.tobytes(), mask)
         return [episode for part in parts for episode in part]
+
+    def of_all(self, value: T) -> list[T]:
+        """Each process's value, in their order."""
+        if self.count == 1:
+            return [value]
+        parts: list[Any] = [None] * self.count
+        dist.all_gather_object(parts, value)
+        return parts
 
     def any(self, flag: bool) -> bool:
         """Whether it is so in any process."""

@@ -225,16 +225,18 @@ def info_numbers(episodes: Sequence[Episode]) -> dict[str, list[float]]:
 def episode_row(episodes: Sequence[Episode]) -> dict[str, float]:
     """A batch's mean return, length and info floats, for a log.
 
-    They are those of the episodes that came to their end: of none there is their number alone.
+    They are those of the episodes that came to their end, with the steps that these had in earlier
+    batches: of none there is their number alone.
     """
     ended = [episode for episode in episodes if not episode.out_of_steps]
     row: dict[str, float] = {"episodes": len(ended)}
     if ended:
-        returns = [episode.total_reward for episode in ended]
+        returns = [episode.earlier_reward + episode.total_reward for episode in ended]
+        lengths = [episode.earlier_steps + episode.num_steps for episode in ended]
         row |= {
             "return_mean": float(np.mean(returns)),
             "return_std": float(np.std(returns)),
-            "length_mean": float(np.mean([episode.num_steps for episode in ended])),
+            "length_mean": float(np.mean(lengths)),
         }
         named = {name: float(np.mean(values)) for name, values in info_numbers(ended).items()}
         row |= named | row  # An info does not take another number's name.

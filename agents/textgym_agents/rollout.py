@@ -18,6 +18,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from textgym_agents.action_masks import MaskRecord, action_masks
+from textgym_agents.ongoing import Ongoing
 from textgym_agents.policies.actions import some_actions, to_environment
 from textgym_agents.policies.base import Actions, Episode, Observations, ObservationStore, Policy
 
@@ -36,6 +37,7 @@ def collect(
     follow_expert: bool = False,
     one_per_group: bool = False,
     options: Mapping[str, Any] | None = None,
+    ongoing: Ongoing | None = None,
 ) -> list[Episode]:
     """Run every slot for a fixed number of complete episodes, or of steps.
 
@@ -54,6 +56,8 @@ def collect(
             do not ask the policy; the episodes' ``log_probs`` and ``values`` are then 0.
         one_per_group: Run the first slot of those with the same seed alone; the others idle.
         options: What the environments are reset with, besides the seeds.
+        ongoing: With ``steps_per_env``: where the environments go on from, if they are under way,
+            and are afterwards. Steps that reset a slot then count, too, and each is a group.
 
     Returns:
         Episodes ordered by slot, then by time: complete ones, ``episodes_per_env`` of each slot
@@ -61,11 +65,10 @@ def collect(
 
     Raises:
         ValueError: If the number of seeds is not the number of slots, the environment does not
-            reset itself, a reward is not finite, or there is no expert action to follow, or one
-            of another shape than the action space's.
+            reset itself or is to go on without ``steps_per_env``, a reward is not finite, or there
+            is no expert action of the action space's shape to follow.
     """
-    begin = None if options is None else dict(options)
-    run = _Rollout(envs, policy, seeds, episodes_per_env, steps_per_env, begin)
+    run = _Rollout(envs, policy, seeds, episodes_per_env, steps_per_env, options, ongoing)
     if one_per_group:
         run.leave_out_others()
     while run.remaining.any():
@@ -94,7 +97,8 @@ class _Rollout:
         seeds: Sequence[int],
         episodes_per_env: int,
         steps_per_env: int = 0,
-        options: dict[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        ongoing: Ongoing | None = None,
     ) -> None:
         num_envs = envs.num_envs
         if len(seeds) != num_envs:
@@ -103,13 +107,17 @@ class _Rollout:
             raise ValueError(f"episodes_per_env must be at least 1, got {episodes_per_env}")
         if steps_per_env < 0:
             raise ValueError(f"steps_per_env must be 0 or more, got {steps_per_env}")
-        self._envs, self._policy = envs, policy
+        if ongoing is not None and not steps_per_env:
+            raise ValueError("environments go on from one rollout to the next with steps_per_env")
+        self._envs, self._policy, self._ongoing = envs, policy, ongoing
         self._same_step = _autoreset_mode(envs) is AutoresetMode.SAME_STEP
-        self._groups = np.unique(np.asarray(seeds), return_inverse=True)[1].ravel()
+        alike = np.asarray(seeds) if ongoing is None else np.arange(num_envs)
+        self._groups = np.unique(alike, return_inverse=True)[1].ravel()
         self._quota = steps_per_env or episodes_per_env  # An episode has a step at least.
         self.remaining = np.full(num_envs, self._quota, np.int64)
         self._steps_left = np.full(num_envs, steps_per_env or np.iinfo(np.int64).max, np.int64)
         self._resetting = np.zeros(num_envs, np.bool_)
+        self._earlier = [(0, 0.0)] * num_envs  # Of the episodes under way.
         policy.clear_cache()  # What it had would round otherwise than what is computed now.
         self._store: ObservationStore = policy.make_store(num_envs)
         self._history = _History(num_envs)
@@ -117,17 +125,28 @@ class _Rollout:
         self._done: list[list[Episode]] = [[] for _ in range(num_envs)]
         self.steps: int = 0
         self.observations: Observations
+        if ongoing is not None and ongoing.under_way:
+            self.observations, self.infos = ongoing.observations, ongoing.infos
+            self._resetting = ongoing.resetting
+            self._earlier = list(zip(ongoing.steps.tolist(), ongoing.rewards.tolist(), strict=True))
+        else:
+            self._reset(seeds, options)
+        self.masks = action_masks(self.observations, self.infos)
+
+    def _reset(self, seeds: Sequence[int], options: Mapping[str, Any] | None) -> None:
+        begin = None if options is None else dict(options)
         slot_seeds: Any = [int(seed) for seed in seeds]  # the base class's hint knows int alone
         try:
-            self.observations, self.infos = envs.reset(seed=slot_seeds, options=options)
+            self.observations, self.infos = self._envs.reset(seed=slot_seeds, options=begin)
         except gym.error.Error as error:
             if "Seed must be" not in str(error):
                 raise
             raise ValueError(
-                f"{envs} takes one seed for all its slots, where each is to have its own: make it "
-                'with gymnasium.make_vec(..., vectorization_mode="sync")'
+                f"{self._envs} takes one seed for all its slots, where each is to have its own: "
+                'make it with gymnasium.make_vec(..., vectorization_mode="sync")'
             ) from error
-        self.masks = action_masks(self.observations, self.infos)
+        if self._ongoing is not None:
+            self._ongoing.begin(self.observations, self.infos)
 
     def leave_out_others(self) -> None:
         """Ask nothing of slots whose seed an earlier slot has."""
@@ -176,9 +195,9 @@ class _Rollout:
         if not active.all():
             actions = actions.copy()
             actions[~active] = idle_actions(self._envs, self.masks)[~active]
-        self.observations, rewards, terminated, truncated, self.infos = self._envs.step(
-            to_environment(self._envs.single_action_space, actions)
-        )
+        taken = to_environment(self._envs.single_action_space, actions)
+        result = self._envs.step(taken)
+        self.observations, rewards, terminated, truncated, self.infos = result
         self.masks = action_masks(self.observations, self.infos)
         rewards = np.asarray(rewards, np.float64)
         if not np.isfinite(rewards[active]).all():
@@ -190,9 +209,9 @@ class _Rollout:
         self._history.add(chosen, rewards, active)
         self.steps += 1
         done = np.asarray(terminated | truncated, np.bool_)
-        self._steps_left -= active
-        out_of_steps = active & (self._steps_left == 0)
-        ended = (done & active) | out_of_steps
+        self._steps_left -= active if self._ongoing is None else 1
+        out_of_steps = self._steps_left == 0
+        ended = active & (done | out_of_steps)
         if ended.any():
             truncated = np.asarray(truncated | (out_of_steps & ~done), np.bool_)
             cut = ended & truncated & ~terminated
@@ -200,6 +219,8 @@ class _Rollout:
             for index in np.flatnonzero(ended):
                 self._close(int(index), terminated, truncated, final_values, done)
         self.remaining[out_of_steps] = 0
+        if self._ongoing is not None:
+            self._ongoing.step(self._envs, taken, result)
         if not self._same_step:
             self._resetting = done
 
@@ -215,6 +236,8 @@ class _Rollout:
         history: dict[str, Any] = self._history.finish(slot)
         replaced = self._same_step and bool(done[slot])
         infos = self.infos.get("final_info", {}) if replaced else self.infos
+        earlier_steps, earlier_reward = self._earlier[slot]
+        self._earlier[slot] = (0, 0.0)
         episode = Episode(
             slot=slot,
             group=int(self._groups[slot]) * self._quota + ordinal,
@@ -224,6 +247,8 @@ class _Rollout:
             terminated=bool(terminated[slot]),
             truncated=bool(truncated[slot]),
             out_of_steps=not done[slot],
+            earlier_steps=earlier_steps,
+            earlier_reward=earlier_reward,
             final_value=float(final_values[slot]),
             info=slot_info(infos, slot),
         )

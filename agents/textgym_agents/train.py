@@ -3,7 +3,8 @@
 What iteration k does depends on the parameters, the optimizer's moments and (seed, k) alone: its
 environments are reset with seeds drawn from (seed, k), and so is the generator of its actions. So
 a run resumed from a checkpoint goes on bit for bit as if it had never stopped (on one device),
-and no environment's state is saved.
+and no environment's state is saved. With ``resets_every`` it also depends on the iterations since
+the last reset, whose actions are saved.
 """
 
 from __future__ import annotations
@@ -95,6 +96,8 @@ def iterate(run: Run) -> dict[str, float]:
     """Collect a batch, learn from it, and say how it went."""
     config, algorithm, policy = run.config, run.algorithm, run.learner.policy
     run.iteration += 1
+    if run.ongoing is not None and run.iteration % config.resets_every == 1:
+        run.ongoing.end()
     seeds = iteration_seeds(config.seed, run.iteration, config.num_envs, algorithm.group_size)
     begun = time.perf_counter()
     with torch.random.fork_rng(devices=[policy.device] if policy.device.type == "cuda" else []):
@@ -177,6 +180,7 @@ def rollout(run: Run, seeds: IterationSeeds, greedy: bool = False) -> list[Episo
         deterministic=greedy,
         follow_expert=run.learner.follows_expert,
         one_per_group=greedy,
+        ongoing=run.ongoing,
     )
     quota = algorithm.steps_per_env or algorithm.episodes_per_env
     return run.processes.gather(episodes, run.envs.num_envs, quota)

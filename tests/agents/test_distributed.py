@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
 
 from textgym_agents import train as training
-from textgym_agents.algorithms import ALGORITHMS, Algorithm, ReinforceConfig
+from textgym_agents.algorithms import ALGORITHMS, A2CConfig, Algorithm, ReinforceConfig
 from textgym_agents.checkpoint import find_checkpoint, read_state
 from textgym_agents.distributed import LAUNCH, Processes, join_processes, sum_gradients
 from textgym_agents.loggers import TIME_COLUMNS, read_rows
@@ -38,6 +38,7 @@ from textgym_agents.train import train
 
 ROOT = Path(__file__).parents[2]
 TINY, CARTPOLE = "textgym:textgym/Tiny-v0", "CartPole-v1"
+LEARNED = ReinforceConfig(baseline="learned")
 NUM_ENVS, GROUP = 8, 2
 POLICIES = {
     TINY: PolicyConfig(kind="causal_lm", layers=1, heads=2, width=16),
@@ -191,6 +192,7 @@ def work(output: Path) -> None:
     results["sharded"] = update(*learner_and_batch("ppo", TINY, sharded))
     collected = rollouts(output / "rollout")
     shard: dict[str, Any] = {"shard_optimizer": True}
+    going_on: dict[str, Any] = {"algorithm": A2CConfig(steps_per_env=3), "resets_every": 3}
     runs = {
         "sharded whole": run_until(4, output / "sharded whole", **shard),
         "sharded half": run_until(2, output / "sharded halves", **shard),
@@ -198,6 +200,9 @@ def work(output: Path) -> None:
         "whole": run_until(4, output / "whole"),
         "half": run_until(2, output / "halves"),
         "halves": run_until(4, output / "halves", resume=True),
+        "going on whole": run_until(4, output / "going on whole", **going_on),
+        "going on half": run_until(2, output / "going on halves", **going_on),
+        "going on halves": run_until(4, output / "going on halves", resume=True, **going_on),
     }
     errors(processes, output)
     results |= {"collected": collected, "runs": runs}
@@ -205,7 +210,9 @@ def work(output: Path) -> None:
         pickle.dump(results, file)
 
 
-def run_until(iteration: int, output: Path, **kwargs: Any) -> tuple[int, int, bool]:
+def run_until(
+    iteration: int, output: Path, algorithm: Any = LEARNED, **kwargs: Any
+) -> tuple[int, int, bool]:
     """Train until the second process alone gets SIGINT, as the given iteration begins."""
     iterate = training.iterate
 
@@ -215,7 +222,7 @@ def run_until(iteration: int, output: Path, **kwargs: Any) -> tuple[int, int, bo
         return iterate(run)
 
     training.iterate = interrupted
-    result = train(config(output, **kwargs), ReinforceConfig(baseline="learned"))
+    result = train(config(output, **kwargs), algorithm)
     training.iterate = iterate
     return result.iteration, result.steps, result.interrupted
 
@@ -387,7 +394,7 @@ def test_each_of_two_processes_keeps_moments_of_its_share_alone(
     assert 0.4 < sizes[1] / sizes[0] < 0.6  # The first one's are those gathered of both.
 
 
-@pytest.mark.parametrize("kind", ["", "sharded "])
+@pytest.mark.parametrize("kind", ["", "sharded ", "going on "])
 def test_resumed_run_equals_the_unstopped_one(
     kind: str, output: Path, results: list[dict[Any, Any]]
 ) -> None:

@@ -39,9 +39,9 @@ from textgym_agents.algorithms import (
 from textgym_agents.checkpoint import (
     RunState,
     find_checkpoint,
-    load_algorithm,
     load_checkpoint_policy,
     load_optimizer,
+    load_part,
     save_checkpoint,
 )
 from textgym_agents.distributed import Processes, adamw, join_processes, sum_gradients
@@ -315,7 +315,7 @@ def test_a_checkpoint_goes_on_in_one_process(output: Path, results: list[dict[st
     learner, _ = made(CASES["ppo"], Processes())
     learner.policy.load_state_dict(load_checkpoint_policy(path).state_dict())
     load_optimizer(path, learner.optimizer)
-    learner.load_state(load_algorithm(path))
+    learner.load_state(load_part(path, "algorithm"))
     with torch.no_grad():
         evaluation = learner.policy.evaluate(saved["batch"])
     assert_allclose(evaluation.log_probs, saved["log_probs"], atol=1e-6, rtol=0)

@@ -22,6 +22,7 @@ from textgym_agents import train as training
 from textgym_agents.algorithms import (
     ALGORITHMS,
     GRPO,
+    A2CConfig,
     AlgorithmConfig,
     GRPOConfig,
     MaximumLikelihoodConfig,
@@ -31,8 +32,8 @@ from textgym_agents.algorithms import (
 )
 from textgym_agents.checkpoint import (
     find_checkpoint,
-    load_algorithm,
     load_checkpoint_policy,
+    load_part,
     read_state,
 )
 from textgym_agents.evaluate import Estimate, evaluate
@@ -97,6 +98,14 @@ RUNS: dict[str, tuple[dict[str, Any], AlgorithmConfig]] = {
         ReinforceConfig(baseline="greedy", group_size=2, episodes_per_env=2),
     ),
     "segments": ({}, ReinforceConfig(baseline="learned", steps_per_env=10)),
+    "going_on": (
+        {"resets_every": 4},
+        PPOConfig(steps_per_env=10, num_minibatches=2, normalize_values=True),
+    ),
+    "going_on_lm": (
+        {"env_id": TINY, "policy": LM, "resets_every": 5},
+        A2CConfig(steps_per_env=3, n_steps=2),
+    ),
     "target_entropy": ({}, ReinforceConfig(entropy_coef=0.1, target_entropy=0.5)),
     "cloning": (
         {"env_id": TINY, "policy": LM, "env_kwargs": {"demonstrations": True}},
@@ -164,7 +173,8 @@ def test_runs_from_before_an_option_existed_go_on(
         stop_after(2, patch)
         checkpoint = train(config(tmp_path, **options), algorithm).checkpoint
     state = json.loads((checkpoint / "state.json").read_text())
-    del state["train_config"]["processes"], state["train_config"]["shard_weights"]
+    for newer in ("processes", "shard_weights", "resets_every"):
+        del state["train_config"][newer]
     del state["algorithm_config"]["dropout"]
     (checkpoint / "state.json").write_text(json.dumps(state))
     with pytest.raises(ValueError, match=r"dropout = 0\.0, asked for is 0\.1"):
@@ -211,7 +221,7 @@ def test_selection_collects_again_and_state_is_resumed(
     assert rows[-1]["seen"] > rows[0]["seen"] > 0
     with pytest.raises(ValueError, match="this run keeps differ in seen"):
         Reinforce(MLPPolicy(*[gym.spaces.Discrete(2)] * 2), ReinforceConfig()).load_state(
-            load_algorithm(results[0].checkpoint)
+            load_part(results[0].checkpoint, "algorithm")
         )
 
 

@@ -96,7 +96,7 @@ LAYERS = {
     "textgym_agents": [
         {"checks", "returns", "losses", "policies"},
         {"sharding", "shares"},
-        {"action_masks"},
+        {"action_masks", "ongoing"},
         {"rollout", "distributed"},
         {"algorithms"},
         {"evaluate", "checkpoint", "loggers", "runs"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -93,7 +94,7 @@ class A2CConfig(ScheduleConfig):
 
     # Steps that each environment adds to a batch instead of whole episodes; the last episode is cut
     # there, and its rest estimated by the value. Lower: more frequent, noisier updates, which see
-    # only the beginnings of long episodes. 0: whole episodes, episodes_per_env of them.
+    # only the beginnings of long episodes at resets_every 1. 0: whole episodes, episodes_per_env.
     steps_per_env: int = 0
 
     # Neighbouring environments that start from the same seed, hence the same prompt; must divide
@@ -145,6 +146,8 @@ class A2C(CriticAlgorithm[A2CConfig]):
 
     Good for cheap environment steps: no step is used twice, so nothing needs clipping.
     """
+
+    goes_on: ClassVar[bool] = True
 
     def value_targets(self, episodes: Sequence[Episode]) -> NDArray[np.float64]:
         """``A_t + V_t``; see `CriticAlgorithm`."""

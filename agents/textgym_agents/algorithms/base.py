@@ -61,11 +61,13 @@ class Algorithm(ABC, Generic[ConfigT]):
     Attributes:
         follows_expert: The batch's actions are to come from ``info["expert_action"]``.
         shardable: Its updates need no whole weights of what they learn.
+        goes_on: It can learn from parts of episodes that began in an earlier batch.
         optimizer: AdamW over those of the policy's parameters that require gradients.
     """
 
     follows_expert: ClassVar[bool] = False
     shardable: ClassVar[bool] = True
+    goes_on: ClassVar[bool] = False
 
     def __init__(self, policy: Policy, config: ConfigT) -> None:
         self.policy = policy

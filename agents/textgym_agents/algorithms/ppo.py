@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -139,7 +139,7 @@ class PPOConfig(ScheduleConfig):
 
     # Steps that each environment adds to a batch instead of whole episodes; the last episode is cut
     # there, and its rest estimated by the value. Lower: more frequent, noisier updates, which see
-    # only the beginnings of long episodes. 0: whole episodes, episodes_per_env of them.
+    # only the beginnings of long episodes at resets_every 1. 0: whole episodes, episodes_per_env.
     steps_per_env: int = 0
 
     # Neighbouring environments that start from the same seed, hence the same prompt; must divide
@@ -221,6 +221,8 @@ class PPO(Algorithm[PPOConfig]):
 
     Good for long episodes and dense rewards, and where environment steps are dear.
     """
+
+    goes_on: ClassVar[bool] = True
 
     def __init__(self, policy: Policy, config: PPOConfig) -> None:
         super().__init__(policy, config)

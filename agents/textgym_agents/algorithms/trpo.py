@@ -183,6 +183,7 @@ class TRPO(Algorithm[TRPOConfig]):
     set of possible actions jump, which the exact KL sees as infinite; steps then fail often.
     """
 
+    goes_on: ClassVar[bool] = True
     shardable: ClassVar[bool] = False
 
     def __init__(self, policy: Policy, config: TRPOConfig) -> None:

@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import gymnasium as gym
 import numpy as np
@@ -41,7 +41,7 @@ class Contexts:
 
 @dataclass(kw_only=True, slots=True)
 class Episode:
-    """One complete episode of ``T`` steps.
+    """One complete episode of ``T`` steps, or a part of one.
 
     Attributes:
         slot: The vector environment's slot it ran in.
@@ -69,6 +69,9 @@ class Episode:
         truncated: The episode was cut (a time limit) in a state that is not terminal.
         out_of_steps: It was the rollout that cut it, since the slot had its steps, so that the
             sum of the rewards is not an episode's return.
+        earlier_steps: Steps that the episode had before these, where it began in an earlier rollout
+            (`Ongoing`).
+        earlier_reward: The sum of their rewards.
         final_value: The policy's value of the observation after the last step if the episode
             was truncated and not terminated, else 0. Returns bootstrap from it.
         info: The environment's info of the last step, this slot's part.
@@ -89,6 +92,8 @@ class Episode:
     terminated: bool = True
     truncated: bool = False
     out_of_steps: bool = False
+    earlier_steps: int = 0
+    earlier_reward: float = 0.0
     final_value: float = 0.0
     info: dict[str, Any] = field(default_factory=dict)
     greedy_return: float | None = None
@@ -216,9 +221,11 @@ class Policy(nn.Module, ABC):
 
     Attributes:
         sampling: How logits become the distribution.
+        begins_midway: Its store can begin with any observation of an episode.
     """
 
     sampling: Sampling = Sampling()
+    begins_midway: ClassVar[bool] = True
 
     def clear_cache(self) -> None:
         """Forget what acting keeps between calls, if anything, as after a change of weights."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -58,6 +58,8 @@ class Seq2SeqPolicy(LanguageModelPolicy):
             ``num_actions`` exceeds its vocabulary or falls short of it by more than the padding
             of an embedding matrix.
     """
+
+    begins_midway: ClassVar[bool] = False
 
     _contexts: Seq2SeqModel
 

@@ -34,6 +34,13 @@ class TrainConfig:
     # better batches, slower ones.
     num_envs: int = 16
 
+    # Iterations between resets of the environments, with an algorithm's steps_per_env: in between,
+    # an episode that these steps cut goes on in the next batch, so that late states of long
+    # episodes are seen (a2c, ppo, nlpo and trpo). 1: every batch begins with new episodes. Higher:
+    # as many batches in a row; a checkpoint then keeps their actions, which a resumed run takes
+    # again. An episode that a reset ends has no part in return_mean.
+    resets_every: int = 1
+
     # Everything random in the run follows from it; 0 or more.
     seed: int = 0
 
@@ -109,6 +116,7 @@ class TrainConfig:
             object.__setattr__(self, "init", Path(self.init))
         require("total_steps", self.total_steps, least=1)
         require("num_envs", self.num_envs, least=1)
+        require("resets_every", self.resets_every, least=1)
         require("seed", self.seed, least=0)
         if self.target_return is not None:
             require("target_return", self.target_return)

@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from textgym_agents.algorithms import ALGORITHMS, Algorithm, AlgorithmConfig
@@ -16,13 +17,14 @@ from textgym_agents.checkpoint import (
     checkpoint_folder,
     find_checkpoint,
     has_progress,
-    load_algorithm,
     load_optimizer,
+    load_part,
     read_state,
     save_checkpoint,
 )
 from textgym_agents.distributed import join_processes
 from textgym_agents.loggers import read_rows
+from textgym_agents.ongoing import Ongoing
 from textgym_agents.policies import Policy, Sampling
 from textgym_agents.policies.construction import (
     PolicyConfig,
@@ -52,6 +54,7 @@ class Run:
         processes: Those that train together.
         slots: Which of all environments this process has.
         envs: For training: those of this process.
+        ongoing: Where ``envs`` are between iterations, if they go on.
         eval_envs: For evaluation, in the first process; the training ones elsewhere and where
             there is none.
         learner: The algorithm with the policy.
@@ -86,12 +89,17 @@ class Run:
         policy, self.description = self._make_policy(resumed)
         self.learner = learner_class(self.processes.share(policy), algorithm)
         self.iteration = self.steps = 0
+        self.ongoing = Ongoing() if config.resets_every > 1 else None
+        if self.ongoing is not None:
+            _require_going_on(algorithm, learner_class, self.name, policy)
         self._saved: tuple[int, Path] | None = None
         if resumed is not None:
             load_optimizer(resumed, self.learner.optimizer)
-            self.learner.load_state(load_algorithm(resumed))
+            self.learner.load_state(load_part(resumed, "algorithm"))
             state = read_state(resumed)
             self.iteration, self.steps = state.iteration, state.steps
+            if gone := load_part(resumed, "environments"):
+                self._replay(gone)
             self._saved = (state.iteration, resumed)
         self.record = stack.enter_context(closing(self._open_record(resumed is not None)))
 
@@ -101,11 +109,31 @@ class Run:
             self.processes.check_equal(self.learner.policy)
             self.processes.gather_state(self.learner.optimizer)
             learned = self.processes.for_first(self.learner.state())
+            gone = self._gone()
             policy = self.processes.whole(self.learner.policy)
-            self._saved = (self.iteration, self._write(policy, learned))
+            self._saved = (self.iteration, self._write(policy, learned, gone))
         return self._saved[1]
 
-    def _write(self, policy: Policy, learned: dict[str, Tensor]) -> Path:
+    def _gone(self) -> dict[str, Tensor]:
+        """What brings all processes' environments where they are; nothing if they will be reset."""
+        if self.ongoing is None or self.iteration % self.config.resets_every == 0:
+            return {}
+        parts = self.processes.of_all(self.ongoing.state())
+        return {
+            "actions": torch.cat([part["actions"] for part in parts], dim=1),
+            "rewards": torch.cat([part["rewards"] for part in parts]),
+        }
+
+    def _replay(self, gone: dict[str, Tensor]) -> None:
+        """Bring this process's environments where they were; see `_gone`."""
+        since = self.iteration - self.iteration % self.config.resets_every + 1
+        group_size = self.algorithm.group_size
+        seeds = iteration_seeds(self.config.seed, since, self.config.num_envs, group_size)
+        own = {"actions": gone["actions"][:, self.slots], "rewards": gone["rewards"][self.slots]}
+        if self.ongoing is not None:
+            self.ongoing.replay(self.envs, seeds.slots[self.slots], own)
+
+    def _write(self, policy: Policy, learned: dict[str, Tensor], gone: dict[str, Tensor]) -> Path:
         folder = self.config.output / CHECKPOINTS
         if self.processes.index:  # The first process does it.
             return checkpoint_folder(folder, self.iteration)
@@ -124,6 +152,7 @@ class Run:
             state,
             keep=self.config.keep_checkpoints,
             algorithm=learned,
+            environments=gone,
             tokenizer=tokenizer_of(self.envs),
         )
 
@@ -174,6 +203,7 @@ class Run:
                     **state.algorithm_config,
                     "processes": 1,
                     "shard_weights": False,
+                    "resets_every": 1,
                     **state.train_config,
                 },
             )
@@ -238,6 +268,20 @@ def _require_own_episodes(
             f"target_return needs eval_interval: {what}, so that their mean return is not the "
             "policy's"
         )
+
+
+def _require_going_on(
+    algorithm: AlgorithmConfig, learner: type[Algorithm[Any]], name: str, policy: Policy
+) -> None:
+    wrong = ""
+    if not algorithm.steps_per_env:
+        wrong = "steps_per_env is 0, so that every batch has whole episodes"
+    elif not learner.goes_on:
+        wrong = f"{name} learns from episodes that it has the beginnings of"
+    elif not policy.begins_midway:
+        wrong = f"{type(policy).__name__} has to see where an episode's prompt ends"
+    if wrong:
+        raise ValueError(f"resets_every must be 1: {wrong}")
 
 
 def _checkpoint_to_resume(config: TrainConfig) -> Path | None:
