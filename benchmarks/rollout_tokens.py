@@ -2,12 +2,11 @@
 
 The same model answers the same prompts in an environment loop with the key-value cache, in
 transformers' `generate`, and in the loop without the cache. `generate` scores and stores nothing;
-the loop includes masks, rewards and values. It runs either as `collect` (a fixed number of
-episodes a slot, stored; slots that finish early leave the batch) or going on for a fixed number
-of steps. Only tokens up to a text's end count as useful; `generate` runs until the longest text
-of its batch has ended. Ends are forced by the same mask on the logits of both: never before the
-limit (fixed lengths), or at each step with the same probability (geometric lengths, the mean a
-quarter of the limit). Contenders run in turn, and the ratios are medians over the rounds.
+the loop, `collect`, includes masks, rewards and values, and stores all. It runs for a fixed number
+of episodes a slot, where slots that finish early leave the batch, or of steps. Only tokens up to a
+text's end count as useful; `generate` runs until the longest text of its batch has ended. Ends are
+forced by the same mask on the logits of both: never before the limit (fixed lengths), or at each
+step with the same probability (geometric lengths, the mean a quarter of the limit). Contenders run in turn, and the ratios are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from tables import RESULTS, publish
 from transformers import LogitsProcessor, LogitsProcessorList
 
+from textgym_agents.ongoing import Ongoing
 from textgym_agents.policies import CausalLMPolicy, small_gpt2
 from textgym_agents.rollout import collect
 
@@ -117,32 +117,24 @@ class Speed:
 
 def run_collect(policy: CausalLMPolicy, envs: ForcedEnds, seeds: list[int], count: int) -> Speed:
     """`collect`, from the reset to ``count`` finished episodes a slot."""
+    return timed(policy, envs, seeds, episodes_per_env=count)
+
+
+def timed(policy: CausalLMPolicy, envs: ForcedEnds, seeds: list[int], **how: Any) -> Speed:
+    """`collect`, whose arguments ``how`` has."""
     policy.clear_cache()
     envs.seconds = 0.0
     generator = torch.Generator().manual_seed(seeds[0])
     start = time.perf_counter()
-    episodes = collect(envs, policy, seeds=seeds, episodes_per_env=count, generator=generator)
+    episodes = collect(envs, policy, seeds=seeds, generator=generator, **how)
     seconds = time.perf_counter() - start
     tokens = sum(episode.num_steps for episode in episodes)
     return Speed(tokens, seconds, envs.seconds / seconds)
 
 
 def run_steps(policy: CausalLMPolicy, envs: ForcedEnds, seeds: list[int], count: int) -> Speed:
-    """Going on with whatever comes next, for ``count`` steps."""
-    policy.clear_cache()
-    envs.seconds, tokens = 0.0, 0
-    generator = torch.Generator().manual_seed(seeds[0])
-    start = time.perf_counter()
-    observations, infos = envs.reset(seed=seeds)
-    active = np.ones(len(seeds), np.bool_)
-    for _ in range(count):
-        masks = infos["action_mask"]
-        chosen = policy.act(observations, action_masks=masks, active=active, generator=generator)
-        observations, _, terminated, truncated, infos = envs.step(chosen.actions)
-        tokens += int(active.sum())
-        active = ~(terminated | truncated)
-    seconds = time.perf_counter() - start
-    return Speed(tokens, seconds, envs.seconds / seconds)
+    """`collect`, ``count`` steps a slot; texts that these cut would go on in the next batch."""
+    return timed(policy, envs, seeds, steps_per_env=count, ongoing=Ongoing())
 
 
 def run_generate(
@@ -197,7 +189,7 @@ class Case:
 
 CASES = (
     Case("fixed", "collect, 1 episode a slot", run_collect, 1, 1),
-    Case("geometric", "200 steps", run_steps, 200, 4),
+    Case("geometric", "collect, 200 steps a slot", run_steps, 200, 4),
     Case("geometric", "collect, 8 episodes a slot", run_collect, 8, 4),
 )
 
