@@ -6,8 +6,8 @@ the loop, `collect`, includes masks, rewards and values, and stores all. It runs
 of episodes a slot, where slots that finish early leave the batch, or of steps. Only tokens up to a
 text's end count as useful; `generate` runs until the longest text of its batch has ended. Ends are
 forced by the same mask on the logits of both: never before the limit (fixed lengths), or at each
-step with the same probability (geometric lengths, the mean a quarter of the limit). Contenders run in
-turn, and the ratios are medians over the rounds.
+step with the same probability (geometric lengths, the mean a quarter of the limit).
+Contenders run in turn, and the ratios are medians over the rounds.
 """
 
 from __future__ import annotations

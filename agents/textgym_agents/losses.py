@@ -65,7 +65,7 @@ def negative_log_likelihood(log_probs: Tensor, num_steps: int) -> Tensor:
 
 
 def ratios(log_probs: Tensor, old_log_probs: Tensor) -> Tensor:
-    """``exp(log_probs - old_log_probs)``, at most 5e8 where it is finite.
+    """``exp(log_probs - old_log_probs)``, at most 5e8; NaN where either is infinite.
 
     Args:
         log_probs: float ``[M]``, in nats.
@@ -255,8 +255,9 @@ def clipped_weight_loss(
 
 
 def _bounded(log_ratio: Tensor) -> Tensor:
-    """Logarithms of ratios, those that are finite at most `_LARGEST_LOG_RATIO`.
+    """Logarithms of ratios, at most `_LARGEST_LOG_RATIO`.
 
-    An infinite one, of an action that had probability 0, is an error for the loss to show.
+    An infinite one, of an action that had probability 0 or has it now, is an error, and becomes NaN
+    for the loss to show it.
     """
-    return log_ratio.where(log_ratio.isposinf(), log_ratio.clamp(max=_LARGEST_LOG_RATIO))
+    return log_ratio.where(log_ratio.isfinite(), torch.nan).clamp(max=_LARGEST_LOG_RATIO)

@@ -15,12 +15,21 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
-from textgym_agents.algorithms import AlgorithmConfig, GRPOConfig, PPOConfig, ReinforceConfig
+from textgym_agents.algorithms import (
+    ALGORITHMS,
+    AlgorithmConfig,
+    GRPOConfig,
+    PPOConfig,
+    ReinforceConfig,
+)
 from textgym_agents.checkpoint import find_checkpoint, load_checkpoint_policy, read_state
 from textgym_agents.loggers import TIME_COLUMNS, read_rows
+from textgym_agents.policies import MLPPolicy
 from textgym_agents.policies.construction import PolicyConfig
+from textgym_agents.rollout import collect
 from textgym_agents.train import TrainConfig, TrainResult, train
 
 INTERVAL, ITERATIONS = 3, 30
@@ -255,3 +264,26 @@ def test_a_fault_is_told_and_the_last_checkpoint_goes_on(
     for name, tensor in load_checkpoint_policy(checkpoint).state_dict().items():
         assert math.isfinite(float(tensor.sum())), name
     assert train(config(resume=True), ReinforceConfig()).steps >= 120
+
+
+@pytest.mark.parametrize("name", list(ALGORITHMS))
+def test_an_action_that_has_become_impossible_ends_an_update_without_a_step(name: str) -> None:
+    """Its log-probability is minus infinity, so that neither loss nor gradient is finite."""
+    envs = gym.make_vec("CartPole-v1", num_envs=4, vectorization_mode="sync")
+    policy = MLPPolicy.from_env(envs, hidden_sizes=(8,))
+    learner, config = ALGORITHMS[name]
+    grouped = {"group_size": 2} if name in ("rloo", "grpo", "expert_iteration") else {}
+    updated: Any = learner(policy, config(**grouped))
+    acting = updated.acting(policy)
+    generator = torch.Generator().manual_seed(0)
+    episodes = collect(envs, acting, seeds=[0, 0, 1, 1], generator=generator)
+    envs.close()
+    for episode in episodes:
+        episode.action_masks = np.arange(2) != episode.actions[0]
+        if episode.choices is not None:
+            episode.choices = np.packbits([episode.action_masks] * episode.num_steps, axis=1)
+    before = {key: tensor.clone() for key, tensor in policy.state_dict().items()}
+    with pytest.raises(FloatingPointError, match="no step was taken"):
+        updated.update(episodes)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in policy.state_dict().items())
+    assert all(parameter.grad is None for parameter in policy.parameters())

@@ -385,7 +385,7 @@ def test_loss_that_is_not_finite_leaves_the_parameters() -> None:
     assert (learner.scale.mean, learner.scale.std) == (0.0, 1.0)
     broken = [replace(e, log_probs=np.full(e.num_steps, np.inf, np.float32)) for e in episodes]
     for target in (0.0, 0.01):
-        with pytest.raises(FloatingPointError, match=r"KL divergence .* infinite: no step"):
+        with pytest.raises(FloatingPointError, match="no step was taken"):
             PPO(policy, PPOConfig(target_kl=target)).update(broken)
     far = [replace(e, log_probs=e.log_probs + 9) for e in episodes]
     stopped = PPO(policy, PPOConfig(target_kl=0.01)).update(far)

@@ -256,8 +256,8 @@ class PPO(Algorithm[PPOConfig]):
 
         Raises:
             ValueError: A reward is not finite, or the batch is empty.
-            FloatingPointError: A minibatch's loss, gradient or ``kl`` is not finite; the parameters
-                are those that the minibatch before it left.
+            FloatingPointError: A minibatch's loss or gradient is not finite; the parameters are
+                those that the minibatch before it left.
         """
         check_rewards(episodes)
         rng = np.random.default_rng(0) if rng is None else rng
@@ -269,11 +269,6 @@ class PPO(Algorithm[PPOConfig]):
         try:
             for parts in (m for _ in epochs for m in batch.split.shuffled(count, rng)):
                 rows.append(self._gradients(batch, parts))
-                if rows[-1]["kl"] == math.inf:
-                    raise FloatingPointError(
-                        "the KL divergence from the batch's policy is infinite: no step was taken; "
-                        "its log-probabilities are not what its actions were drawn with"
-                    )
                 if 0 < _EARLY_STOP * self.config.target_kl < rows[-1]["kl"]:
                     break
                 rows[-1]["grad_norm"] = self._step(rows[-1]["loss"], progress)
