@@ -18,7 +18,6 @@ from transformers import (
 
 from textgym_agents.policies.sampling import (
     Sampling,
-    choose,
     draw,
     entropy,
     gather,
@@ -40,6 +39,12 @@ EPSILONS = [
     Sampling(epsilon=0.25),
     Sampling(temperature=1.7, top_k=9, top_p=0.8, min_p=0.1, epsilon=0.1),
 ]
+
+
+def drawn_from(log_probs: torch.Tensor, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    uniform = uniform_numbers(len(log_probs), generator, log_probs.device)
+    return invert_cdf(log_probs.exp(), uniform)
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -234,7 +239,7 @@ def test_a_draw_is_one_from_the_distribution(sampling: Sampling) -> None:
     actions, log_probs, kept, entropies = draw(logits, sampling, mask, uniform, with_entropy=True)
     table = process_logits(logits, sampling, mask)
     torch.testing.assert_close(entropies, entropy(table))
-    assert torch.equal(actions, choose(table, torch.Generator().manual_seed(0)))
+    assert torch.equal(actions, drawn_from(table, 0))
     assert torch.equal(log_probs, gather(table, actions))
     if sampling.epsilon == 0 and sampling.filters:
         assert kept is not None
@@ -256,7 +261,7 @@ def test_entropy_is_that_of_torch_and_differentiable_through_masks() -> None:
 @pytest.mark.parametrize("epsilon", [0.0, 0.3])
 def test_draws_follow_the_distribution(epsilon: float) -> None:
     log_probs = process_logits(normal(1, 12) * 2, Sampling(top_k=6, epsilon=epsilon))
-    draws = choose(log_probs.expand(200_000, -1), torch.Generator().manual_seed(1))
+    draws = drawn_from(log_probs.expand(200_000, -1), 1)
     share = np.bincount(draws.numpy(), minlength=12) / 200_000
     np.testing.assert_allclose(share, log_probs.exp()[0].numpy(), atol=0.004)
 
@@ -289,14 +294,11 @@ def test_actions_of_large_vocabularies_are_those_of_the_whole_sum(size: int) -> 
 
 
 def test_the_generator_alone_decides_and_the_best_action_needs_none() -> None:
-    log_probs = process_logits(normal(64, 30), Sampling())
-    same = [choose(log_probs, torch.Generator().manual_seed(5)) for _ in range(2)]
-    assert torch.equal(*same)
-    assert not torch.equal(same[0], choose(log_probs, torch.Generator().manual_seed(6)))
-    generator = torch.Generator().manual_seed(5)
-    before = generator.get_state()
-    assert torch.equal(choose(log_probs, generator, deterministic=True), log_probs.argmax(-1))
-    assert torch.equal(generator.get_state(), before)
+    logits = normal(64, 30)
+    log_probs = process_logits(logits, Sampling())
+    assert torch.equal(drawn_from(log_probs, 5), drawn_from(log_probs, 5))
+    assert not torch.equal(drawn_from(log_probs, 5), drawn_from(log_probs, 6))
+    assert torch.equal(draw(logits, Sampling())[0], log_probs.argmax(-1))
 
 
 @pytest.mark.parametrize(

@@ -282,25 +282,6 @@ def gather(log_probs: Tensor, actions: Tensor) -> Tensor:
     return log_probs.gather(-1, actions[..., None]).squeeze(-1)
 
 
-def choose(
-    log_probs: Tensor, generator: torch.Generator | None = None, deterministic: bool = False
-) -> Tensor:
-    """Draw one action a row by inverting the cumulative distribution.
-
-    Args:
-        log_probs: float ``[M, V]``, normalised.
-        generator: Source of the uniform numbers; None: torch's default one.
-        deterministic: Take the most probable action instead, and draw nothing.
-
-    Returns:
-        int64 ``[M]``; never an action of probability zero.
-    """
-    if deterministic:
-        return log_probs.argmax(dim=-1)
-    uniform = uniform_numbers(len(log_probs), generator, log_probs.device)
-    return invert_cdf(log_probs.exp(), uniform)
-
-
 def uniform_numbers(count: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
     """Numbers in [0, 1) to draw actions by, float64 ``[count, 1]`` on a device.
 
