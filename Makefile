@@ -37,7 +37,7 @@ bench: $(VENV)/installed-dev  ## Tables of ratios under benchmarks/results/.
 	$(BIN)/python benchmarks/rollout_conversations.py
 	$(BIN)/python benchmarks/nucleus.py
 	$(BIN)/python benchmarks/train_step.py --rounds 25
-	$(BIN)/python benchmarks/processes.py
+	$(BIN)/python benchmarks/processes.py --rounds 5
 
 curves: $(VENV)/installed-dev  ## Learning with controls: about fourteen hours; multi30k.py takes as long.
 	$(BIN)/python benchmarks/cartpole.py
@@ -58,8 +58,7 @@ curves: $(VENV)/installed-dev  ## Learning with controls: about fourteen hours; 
 	    --only grpo gspo ppo dr_grpo a2c reinforce rloo nlpo cispo scst dapo "grpo, bf16" \
 	    "expert iteration" likelihood "random reward"
 	$(BIN)/python benchmarks/learning_curves.py --env Wordle-v0 --level easy --temperature 1 \
-	    --learning-rate 4e-4 --only reinforce scst rloo grpo dr_grpo dapo gspo cispo a2c ppo nlpo \
-	    "expert iteration" likelihood "random reward"
+	    --learning-rate 4e-4 --rates scst=1e-4 "expert iteration=2e-4" --episodes 4096
 
 wheel-test: $(VENV)/installed-dev  ## Install the built wheel into a clean environment and test it there.
 	bash scripts/test_wheel.sh
