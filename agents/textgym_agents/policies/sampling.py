@@ -175,8 +175,9 @@ def _filtered(
     removed, found = _beyond(first, known, ranked, sampling, kept)
     if not bool(found.all()):
         rest = ~found
-        of_rest = None if kept is None else kept[rest]
-        removed[rest], _ = _beyond(size, known[rest], ranked[rest], sampling, of_rest)
+        part, of_rest = known[rest], None if kept is None else kept[rest]
+        as_ranked = part if ranked is known else ranked[rest]
+        removed[rest], _ = _beyond(size, part, as_ranked, sampling, of_rest)
     if at is not None and stays is not None:
         removed = removed.scatter(-1, at, removed.gather(-1, at) & ~stays)
     return logits.masked_fill(removed, _NEVER)
@@ -194,8 +195,9 @@ def _beyond(
         bool ``[M, V]``; and bool ``[M]``, whether the ``first`` actions were enough to tell.
     """
     size = logits.shape[-1]
-    order = ranked.topk(min(first, size), dim=-1).indices
-    falling = logits.gather(-1, order)
+    falling, order = ranked.topk(min(first, size), dim=-1)
+    if ranked is not logits:
+        falling = logits.gather(-1, order)
     total = logits.logsumexp(dim=-1, keepdim=True) if sampling.top_p < 1 else None
     if kept is None:
         most = number = _number_left(falling, total, sampling, 0.0)
