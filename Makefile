@@ -39,7 +39,7 @@ bench: $(VENV)/installed-dev  ## Tables of ratios under benchmarks/results/.
 	$(BIN)/python benchmarks/train_step.py --rounds 25
 	$(BIN)/python benchmarks/processes.py --rounds 5
 
-curves: $(VENV)/installed-dev  ## Learning with controls: about fourteen hours; multi30k.py takes as long.
+curves: $(VENV)/installed-dev  ## Learning with controls: about fourteen hours; multi30k.py takes three more.
 	$(BIN)/python benchmarks/cartpole.py
 	$(BIN)/python benchmarks/task_learning.py
 	$(BIN)/python benchmarks/learning_curves.py --env Story-v0 --level easy
