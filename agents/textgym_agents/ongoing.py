@@ -45,9 +45,8 @@ class Ongoing:
         self._actions.clear()
         self.under_way = False
 
-    def begin(self, observations: Observations, infos: dict[str, Any]) -> None:
+    def begin(self, num_envs: int, observations: Observations, infos: dict[str, Any]) -> None:
         """Note what a reset gave."""
-        num_envs = len(next(iter(_leaves(observations))))
         self.under_way = True
         self._actions.clear()
         self._sums = np.zeros(num_envs)
@@ -112,7 +111,7 @@ class Ongoing:
         if actions.shape[1] != envs.num_envs:
             raise ValueError(f"the actions are of {actions.shape[1]} slots, not {envs.num_envs}")
         slot_seeds: Any = [int(seed) for seed in seeds]
-        self.begin(*envs.reset(seed=slot_seeds))
+        self.begin(envs.num_envs, *envs.reset(seed=slot_seeds))
         for row in actions:
             self.step(envs, row, envs.step(row))
         differ = np.flatnonzero(self._sums != expected)
@@ -123,11 +122,3 @@ class Ongoing:
                 f"the run to resume had {expected[slot]} for the same seed and actions: its "
                 "episodes do not follow from its seed, so resets_every must be 1"
             )
-
-
-def _leaves(observations: Any) -> list[Any]:
-    if isinstance(observations, Mapping):
-        return [leaf for part in observations.values() for leaf in _leaves(part)]
-    if isinstance(observations, tuple):
-        return [leaf for part in observations for leaf in _leaves(part)]
-    return [observations]

@@ -146,7 +146,7 @@ class _Rollout:
                 'make it with gymnasium.make_vec(..., vectorization_mode="sync")'
             ) from error
         if self._ongoing is not None:
-            self._ongoing.begin(self.observations, self.infos)
+            self._ongoing.begin(self._envs.num_envs, self.observations, self.infos)
 
     def leave_out_others(self) -> None:
         """Ask nothing of slots whose seed an earlier slot has."""

@@ -134,7 +134,7 @@ class Sum3(Sum):
         return super().act(observations, action_masks=masks, **kwargs)
 
 
-def run(output: Path, algorithm: AlgorithmConfig, **kwargs: Any) -> TrainConfig:
+def run(output: Path, **kwargs: Any) -> TrainConfig:
     options: dict[str, Any] = {"env_id": "CartPole-v1", "num_envs": 4, "total_steps": 640}
     options |= {"policy": PolicyConfig(hidden_sizes=(8,)), "tensorboard": False, "progress": False}
     return TrainConfig(output=output, **{**options, **kwargs})
@@ -143,12 +143,12 @@ def run(output: Path, algorithm: AlgorithmConfig, **kwargs: Any) -> TrainConfig:
 def test_late_states_are_seen_and_returns_are_of_whole_episodes(tmp_path: Path) -> None:
     """Of cart poles, whose return is their length; a batch has 5 of an episode's steps."""
     algorithm = A2CConfig(steps_per_env=5)
-    config = run(tmp_path / "on", algorithm, resets_every=32)
+    config = run(tmp_path / "on", resets_every=32)
     train(config, algorithm)
     ended = [row for row in read_rows(config.output / LOG) if row["episodes"]]
     assert sum(row["episodes"] for row in ended) > 15
     assert all(row["return_mean"] == row["length_mean"] > 5 for row in ended)
-    anew = run(tmp_path / "anew", algorithm)
+    anew = run(tmp_path / "anew")
     train(anew, algorithm)
     assert not any(row["episodes"] for row in read_rows(anew.output / LOG))
 
@@ -181,7 +181,7 @@ def test_what_pays_late_is_learned_where_episodes_go_on(tmp_path: Path) -> None:
             output = tmp_path / str(resets_every)
             options: dict[str, Any] = {"env_id": "Late-v0", "num_envs": 16, "eval_interval": 1000}
             options |= {"resets_every": resets_every, "total_steps": 16 * 6 * 200}
-            result = train(run(output, algorithm, **options), algorithm)
+            result = train(run(output, **options), algorithm)
             returns.append(result.metrics["eval_return_mean"])
     finally:
         del gym.registry["Late-v0"]
@@ -192,7 +192,7 @@ def test_a_checkpoint_keeps_the_actions_since_the_reset(tmp_path: Path) -> None:
     algorithm = A2CConfig(steps_per_env=5)
     for resets_every, kept in ((3, 10), (8, 0), (1, 0)):
         output = tmp_path / str(resets_every)
-        config = run(output, algorithm, resets_every=resets_every, total_steps=8 * 20 - 10)
+        config = run(output, resets_every=resets_every, total_steps=8 * 20 - 10)
         result = train(config, algorithm)
         assert result.iteration == 8
         state = load_part(result.checkpoint, "environments")
@@ -221,6 +221,6 @@ def test_what_cannot_go_on_is_refused(
     algorithm: AlgorithmConfig, policy: PolicyConfig, wrong: str, tmp_path: Path
 ) -> None:
     env_id = "textgym:textgym/Tiny-v0" if policy.kind == "seq2seq" else "CartPole-v1"
-    config = run(tmp_path, algorithm, resets_every=4, policy=policy, env_id=env_id)
+    config = run(tmp_path, resets_every=4, policy=policy, env_id=env_id)
     with pytest.raises(ValueError, match=f"resets_every must be 1: {wrong}"):
         train(config, algorithm)
